@@ -1,0 +1,1 @@
+"""PostgreSQL: the embedded server, connections, sessions with tenant context, and migrations."""

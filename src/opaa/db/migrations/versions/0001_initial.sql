@@ -1,0 +1,456 @@
+-- Row-level security is forced on every table that holds a tenant's data. The application's role (opaa_app) owns
+-- nothing. Settings are read in sub-selects, so once per query.
+
+CREATE FUNCTION opaa_organization_id() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE
+  RETURN nullif(current_setting('opaa.organization_id', true), '')::uuid;
+
+CREATE FUNCTION opaa_principals() RETURNS text[] LANGUAGE sql STABLE PARALLEL SAFE
+  RETURN coalesce(nullif(current_setting('opaa.principals', true), ''), '{}')::text[];
+
+-- ── tenants and people ──────────────────────────────────────────────────────────────────────────────────────────
+
+CREATE TABLE organizations (
+  id uuid PRIMARY KEY,
+  slug text NOT NULL UNIQUE CHECK (slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
+  name text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+  created_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE workspaces (
+  id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,
+  name text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+  created_at timestamptz NOT NULL DEFAULT now(),
+  UNIQUE (organization_id, id)
+);
+CREATE UNIQUE INDEX workspaces_name_key ON workspaces (organization_id, lower(name));
+
+CREATE TABLE users (
+  id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,
+  login text NOT NULL CHECK (length(login) BETWEEN 1 AND 320),
+  display_name text NOT NULL DEFAULT '',
+  role text NOT NULL DEFAULT 'member' CHECK (role IN ('owner', 'admin', 'auditor', 'member')),
+  password_hash text,
+  must_change_password boolean NOT NULL DEFAULT false,
+  failed_logins integer NOT NULL DEFAULT 0,
+  locked_until timestamptz,
+  disabled_at timestamptz,
+  last_login_at timestamptz,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  UNIQUE (organization_id, id)
+);
+CREATE UNIQUE INDEX users_login_key ON users (organization_id, lower(login));
+
+CREATE TABLE workspace_members (
+  organization_id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  role text NOT NULL CHECK (role IN ('admin', 'editor', 'viewer')),
+  created_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (workspace_id, user_id),
+  FOREIGN KEY (organization_id, workspace_id) REFERENCES workspaces (organization_id, id) ON DELETE CASCADE,
+  FOREIGN KEY (organization_id, user_id) REFERENCES users (organization_id, id) ON DELETE CASCADE
+);
+CREATE INDEX workspace_members_user_idx ON workspace_members (user_id);
+
+CREATE TABLE sessions (
+  id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  secret_hash bytea NOT NULL,
+  user_agent text NOT NULL DEFAULT '',
+  address text NOT NULL DEFAULT '',
+  created_at timestamptz NOT NULL DEFAULT now(),
+  last_seen_at timestamptz NOT NULL DEFAULT now(),
+  expires_at timestamptz NOT NULL,
+  FOREIGN KEY (organization_id, user_id) REFERENCES users (organization_id, id) ON DELETE CASCADE
+);
+CREATE INDEX sessions_user_idx ON sessions (user_id);
+
+CREATE TABLE api_tokens (
+  id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  name text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+  secret_hash bytea NOT NULL,
+  scopes text[] NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  expires_at timestamptz,
+  last_used_at timestamptz,
+  revoked_at timestamptz,
+  FOREIGN KEY (organization_id, user_id) REFERENCES users (organization_id, id) ON DELETE CASCADE
+);
+CREATE INDEX api_tokens_user_idx ON api_tokens (user_id);
+
+-- ── sources and documents ───────────────────────────────────────────────────────────────────────────────────────
+
+CREATE TABLE sources (
+  id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  kind text NOT NULL CHECK (length(kind) BETWEEN 1 AND 100),
+  name text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+  settings jsonb NOT NULL DEFAULT '{}',
+  paused boolean NOT NULL DEFAULT false,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  UNIQUE (organization_id, id),
+  FOREIGN KEY (organization_id, workspace_id) REFERENCES workspaces (organization_id, id) ON DELETE CASCADE
+);
+CREATE UNIQUE INDEX sources_name_key ON sources (organization_id, lower(name));
+CREATE INDEX sources_workspace_idx ON sources (workspace_id);
+
+CREATE TABLE source_runs (
+  id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  source_id uuid NOT NULL,
+  state text NOT NULL CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
+  full_reindex boolean NOT NULL DEFAULT false,
+  cancel_requested boolean NOT NULL DEFAULT false,
+  discovered integer NOT NULL DEFAULT 0,
+  processed integer NOT NULL DEFAULT 0,
+  added integer NOT NULL DEFAULT 0,
+  changed integer NOT NULL DEFAULT 0,
+  unchanged integer NOT NULL DEFAULT 0,
+  removed integer NOT NULL DEFAULT 0,
+  failed integer NOT NULL DEFAULT 0,
+  chunks integer NOT NULL DEFAULT 0,
+  current_item text NOT NULL DEFAULT '',
+  error text,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  started_at timestamptz,
+  heartbeat_at timestamptz,
+  finished_at timestamptz,
+  FOREIGN KEY (organization_id, source_id) REFERENCES sources (organization_id, id) ON DELETE CASCADE
+);
+CREATE INDEX source_runs_source_idx ON source_runs (source_id, created_at DESC);
+CREATE UNIQUE INDEX source_runs_active_key ON source_runs (source_id) WHERE state IN ('queued', 'running');
+
+CREATE TABLE documents (
+  id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  source_id uuid NOT NULL,
+  external_id text NOT NULL,
+  uri text NOT NULL,
+  title text NOT NULL,
+  content_type text NOT NULL,
+  language text,
+  metadata jsonb NOT NULL DEFAULT '{}',
+  acl text[] NOT NULL,
+  state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'archived', 'expired')),
+  size_bytes bigint NOT NULL,
+  content_hash bytea NOT NULL,
+  chunk_count integer NOT NULL DEFAULT 0,
+  warnings text[] NOT NULL DEFAULT '{}',
+  source_updated_at timestamptz,
+  indexed_at timestamptz NOT NULL DEFAULT now(),
+  created_at timestamptz NOT NULL DEFAULT now(),
+  UNIQUE (organization_id, workspace_id, id),
+  UNIQUE (source_id, external_id),
+  FOREIGN KEY (organization_id, workspace_id) REFERENCES workspaces (organization_id, id) ON DELETE CASCADE,
+  FOREIGN KEY (organization_id, source_id) REFERENCES sources (organization_id, id) ON DELETE CASCADE
+);
+CREATE INDEX documents_workspace_idx ON documents (workspace_id, id);
+
+-- What the fast check of an unchanged file compares, apart from the wide table so that a check writes little.
+CREATE TABLE source_items (
+  organization_id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  source_id uuid NOT NULL,
+  external_id text NOT NULL,
+  document_id uuid,
+  fingerprint text NOT NULL,
+  error_reason text,
+  error_message text,
+  attempts integer NOT NULL DEFAULT 0,
+  first_failed_at timestamptz,
+  updated_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (source_id, external_id),
+  FOREIGN KEY (organization_id, source_id) REFERENCES sources (organization_id, id) ON DELETE CASCADE
+);
+CREATE INDEX source_items_failed_idx ON source_items (source_id) WHERE error_reason IS NOT NULL;
+
+CREATE TABLE document_texts (
+  document_id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  acl text[] NOT NULL,
+  text text NOT NULL,
+  FOREIGN KEY (organization_id, workspace_id, document_id)
+    REFERENCES documents (organization_id, workspace_id, id) ON DELETE CASCADE ON UPDATE CASCADE
+);
+
+CREATE TABLE chunks (
+  id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  document_id uuid NOT NULL,
+  ordinal integer NOT NULL,
+  acl text[] NOT NULL,
+  heading_path text[] NOT NULL,
+  text text NOT NULL,
+  start_offset integer NOT NULL,
+  end_offset integer NOT NULL,
+  FOREIGN KEY (organization_id, workspace_id, document_id)
+    REFERENCES documents (organization_id, workspace_id, id) ON DELETE CASCADE ON UPDATE CASCADE
+);
+CREATE UNIQUE INDEX chunks_document_key ON chunks (document_id, ordinal);
+
+-- ── the index: narrow tables, a partition per workspace ─────────────────────────────────────────────────────────
+
+CREATE TABLE index_generations (
+  id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  organization_id uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,
+  embedder text NOT NULL,
+  dimension integer NOT NULL,
+  query_prefix text NOT NULL DEFAULT '',
+  passage_prefix text NOT NULL DEFAULT '',
+  chunking jsonb NOT NULL DEFAULT '{}',
+  state text NOT NULL CHECK (state IN ('building', 'active', 'retired')),
+  created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX index_generations_active_key ON index_generations (organization_id) WHERE state = 'active';
+
+CREATE TABLE chunk_embeddings (
+  organization_id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  chunk_id uuid NOT NULL,
+  document_id uuid NOT NULL,
+  generation_id integer NOT NULL,
+  acl text[] NOT NULL,
+  content_hash bytea NOT NULL,
+  embedding halfvec NOT NULL
+) PARTITION BY LIST (workspace_id);
+ALTER TABLE chunk_embeddings ALTER COLUMN embedding SET STORAGE PLAIN;
+CREATE INDEX chunk_embeddings_chunk_idx ON chunk_embeddings (chunk_id);
+CREATE INDEX chunk_embeddings_document_idx ON chunk_embeddings (document_id);
+CREATE INDEX chunk_embeddings_content_idx ON chunk_embeddings (content_hash, generation_id);
+
+CREATE TABLE chunk_terms (
+  organization_id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  chunk_id uuid NOT NULL,
+  document_id uuid NOT NULL,
+  acl text[] NOT NULL,
+  length real NOT NULL,
+  term_ids integer[] NOT NULL,
+  frequencies bytea NOT NULL
+) PARTITION BY LIST (workspace_id);
+CREATE INDEX chunk_terms_chunk_idx ON chunk_terms (chunk_id);
+CREATE INDEX chunk_terms_document_idx ON chunk_terms (document_id);
+CREATE INDEX chunk_terms_terms_idx ON chunk_terms USING gin (term_ids);
+
+CREATE TABLE terms (
+  organization_id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  term_id integer NOT NULL,
+  term text NOT NULL,
+  document_frequency integer NOT NULL,
+  PRIMARY KEY (workspace_id, term_id),
+  FOREIGN KEY (organization_id, workspace_id) REFERENCES workspaces (organization_id, id) ON DELETE CASCADE
+);
+CREATE INDEX terms_term_idx ON terms (workspace_id, term);
+
+CREATE TABLE attributes (
+  organization_id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  document_id uuid NOT NULL,
+  acl text[] NOT NULL,
+  entity integer NOT NULL,
+  name text NOT NULL,
+  value_text text,
+  value_number double precision,
+  unit text,
+  FOREIGN KEY (organization_id, workspace_id, document_id)
+    REFERENCES documents (organization_id, workspace_id, id) ON DELETE CASCADE ON UPDATE CASCADE
+);
+CREATE INDEX attributes_document_idx ON attributes (document_id);
+CREATE INDEX attributes_value_idx ON attributes (workspace_id, value_text);
+
+-- ── conversations, usage, audit ─────────────────────────────────────────────────────────────────────────────────
+
+CREATE TABLE conversations (
+  id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  workspace_id uuid,
+  title text NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  updated_at timestamptz NOT NULL DEFAULT now(),
+  UNIQUE (organization_id, user_id, id),
+  FOREIGN KEY (organization_id, user_id) REFERENCES users (organization_id, id) ON DELETE CASCADE,
+  FOREIGN KEY (organization_id, workspace_id) REFERENCES workspaces (organization_id, id) ON DELETE CASCADE
+);
+CREATE INDEX conversations_user_idx ON conversations (user_id, updated_at DESC);
+
+CREATE TABLE messages (
+  id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  conversation_id uuid NOT NULL,
+  role text NOT NULL CHECK (role IN ('user', 'assistant')),
+  content text NOT NULL,
+  answer jsonb,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  UNIQUE (organization_id, user_id, id),
+  FOREIGN KEY (organization_id, user_id, conversation_id)
+    REFERENCES conversations (organization_id, user_id, id) ON DELETE CASCADE
+);
+CREATE INDEX messages_conversation_idx ON messages (conversation_id, id);
+
+CREATE TABLE feedback (
+  id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  message_id uuid NOT NULL UNIQUE,
+  rating text NOT NULL CHECK (rating IN ('up', 'down')),
+  comment text NOT NULL DEFAULT '' CHECK (length(comment) <= 4000),
+  created_at timestamptz NOT NULL DEFAULT now(),
+  FOREIGN KEY (organization_id, user_id, message_id)
+    REFERENCES messages (organization_id, user_id, id) ON DELETE CASCADE
+);
+
+CREATE TABLE usage_records (
+  id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,
+  workspace_id uuid,
+  user_id uuid,
+  kind text NOT NULL,
+  model text NOT NULL DEFAULT '',
+  input_tokens integer NOT NULL DEFAULT 0,
+  output_tokens integer NOT NULL DEFAULT 0,
+  cost numeric(18, 9) NOT NULL DEFAULT 0,
+  took_ms real NOT NULL DEFAULT 0,
+  degraded text,
+  created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX usage_records_time_idx ON usage_records (organization_id, created_at);
+
+CREATE TABLE audit_log (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  at timestamptz NOT NULL DEFAULT now(),
+  actor text NOT NULL,
+  action text NOT NULL,
+  target text NOT NULL DEFAULT '',
+  details jsonb NOT NULL DEFAULT '{}',
+  previous_hash bytea,
+  hash bytea
+);
+CREATE INDEX audit_log_time_idx ON audit_log (organization_id, at);
+
+-- ── row-level security ──────────────────────────────────────────────────────────────────────────────────────────
+
+DO $$
+DECLARE
+  own constant text := 'organization_id = (SELECT opaa_organization_id())';
+  everything constant text := $q$(SELECT '*' = ANY (opaa_principals()))$q$;
+  listed text;
+BEGIN
+  -- The organization's own business: any of its people through the API, which checks roles.
+  FOREACH listed IN ARRAY ARRAY['workspaces', 'users', 'workspace_members', 'sessions', 'api_tokens', 'sources',
+    'source_runs', 'source_items', 'index_generations', 'terms', 'usage_records', 'audit_log'] LOOP
+    EXECUTE format('CREATE POLICY tenant ON %I USING (%s) WITH CHECK (%s)', listed, own, own);
+  END LOOP;
+  EXECUTE 'CREATE POLICY tenant ON organizations USING (id = (SELECT opaa_organization_id()))'
+    ' WITH CHECK (id = (SELECT opaa_organization_id()))';
+  -- Content: the ACL decides.
+  FOREACH listed IN ARRAY ARRAY['documents', 'document_texts', 'chunks', 'chunk_embeddings', 'chunk_terms', 'attributes'] LOOP
+    EXECUTE format('CREATE POLICY tenant ON %I USING (%s AND (%s OR acl && (SELECT opaa_principals()))) WITH CHECK (%s AND %s)',
+      listed, own, everything, own, everything);
+  END LOOP;
+  -- A person's own conversations.
+  FOREACH listed IN ARRAY ARRAY['conversations', 'messages', 'feedback'] LOOP
+    EXECUTE format('CREATE POLICY tenant ON %I USING (%s AND (%s OR ''user:'' || user_id = ANY ((SELECT opaa_principals())::text[])))',
+      listed, own, everything);
+  END LOOP;
+  FOR listed IN SELECT tablename FROM pg_policies WHERE schemaname = 'public' LOOP
+    EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', listed);
+    EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', listed);
+  END LOOP;
+END $$;
+
+-- ── what the application's role may do ──────────────────────────────────────────────────────────────────────────
+
+GRANT USAGE ON SCHEMA public TO opaa_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO opaa_app;
+GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO opaa_app;
+REVOKE UPDATE, DELETE ON audit_log FROM opaa_app;
+REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM opaa_app;
+
+-- ── functions with rights of their own; each is a security boundary with tests of its own ───────────────────────
+
+-- The owner of `opaa_lexical_candidates`. @> and && on arrays are not leak-proof, so under a policy the planner may not
+-- use the GIN index; this role's policy lets it, and the function repeats the predicate of the policy.
+GRANT USAGE ON SCHEMA public TO opaa_lexical, opaa_directory;
+GRANT SELECT ON chunk_terms TO opaa_lexical;
+CREATE POLICY lexical ON chunk_terms FOR SELECT TO opaa_lexical USING (true);
+
+-- Which organization a name belongs to must be known before there is a context.
+GRANT SELECT (id, slug) ON organizations TO opaa_directory;
+CREATE POLICY directory ON organizations FOR SELECT TO opaa_directory USING (true);
+
+GRANT CREATE ON SCHEMA public TO opaa_directory;
+CREATE FUNCTION opaa_organization_by_slug(wanted text) RETURNS uuid
+  LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  AS $$ SELECT id FROM public.organizations WHERE slug = wanted $$;
+CREATE FUNCTION opaa_organization_ids() RETURNS SETOF uuid
+  LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  AS $$ SELECT id FROM public.organizations ORDER BY id $$;
+ALTER FUNCTION opaa_organization_by_slug(text) OWNER TO opaa_directory;
+ALTER FUNCTION opaa_organization_ids() OWNER TO opaa_directory;
+REVOKE CREATE ON SCHEMA public FROM opaa_directory;
+
+-- Partitions are made and indexed by the owner on behalf of the application, which cannot run DDL itself.
+CREATE FUNCTION opaa_create_workspace_partitions(workspace uuid) RETURNS void
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+  parent text;
+  part text;
+BEGIN
+  FOREACH parent IN ARRAY ARRAY['chunk_embeddings', 'chunk_terms'] LOOP
+    part := parent || '_' || replace(workspace::text, '-', '');
+    IF to_regclass('public.' || part) IS NULL THEN
+      EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING DEFAULTS INCLUDING STORAGE)', part, parent);
+      EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', part);
+      EXECUTE format('ALTER TABLE public.%I FORCE ROW LEVEL SECURITY', part);
+      EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES IN (%L)', parent, part, workspace);
+    END IF;
+  END LOOP;
+END $$;
+
+CREATE FUNCTION opaa_drop_workspace_partitions(workspace uuid) RETURNS void
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+  parent text;
+BEGIN
+  IF EXISTS (SELECT FROM workspaces WHERE id = workspace) THEN
+    RAISE EXCEPTION 'workspace % still exists', workspace;
+  END IF;
+  FOREACH parent IN ARRAY ARRAY['chunk_embeddings', 'chunk_terms'] LOOP
+    EXECUTE format('DROP TABLE IF EXISTS public.%I', parent || '_' || replace(workspace::text, '-', ''));
+  END LOOP;
+END $$;
+
+-- Builds the HNSW index of one workspace's vectors; below the size that the caller knows, an exact scan is as fast.
+CREATE FUNCTION opaa_build_vector_index(workspace uuid, generation integer, dimension integer) RETURNS boolean
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+  SET maintenance_work_mem = '512MB' SET statement_timeout = 0 AS $$
+DECLARE
+  part text := 'chunk_embeddings_' || replace(workspace::text, '-', '');
+  name text := format('hnsw_%s_%s', replace(workspace::text, '-', ''), generation);
+BEGIN
+  IF dimension NOT BETWEEN 1 AND 4000 OR to_regclass('public.' || part) IS NULL THEN
+    RAISE EXCEPTION 'no partition for workspace % or dimension % out of range', workspace, dimension;
+  END IF;
+  IF to_regclass('public.' || name) IS NOT NULL THEN
+    RETURN false;
+  END IF;
+  EXECUTE format('CREATE INDEX %I ON public.%I USING hnsw ((embedding::halfvec(%s)) halfvec_cosine_ops)'
+    ' WITH (m = 16, ef_construction = 64) WHERE generation_id = %s', name, part, dimension, generation);
+  RETURN true;
+END $$;
+
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO opaa_app, opaa_lexical, opaa_directory;

@@ -1,0 +1,278 @@
+"""Every setting of OPAA: its name in the environment and in the YAML file, its type, default and meaning.
+
+The environment variable of a field is its upper-case name unless `env` says otherwise; `yaml` is its dotted path in the
+configuration file. The names of requirement CFG-1 and the sections of CFG-2 are public interface.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+MEBIBYTE = 1024 * 1024
+
+
+def setting(
+    default: Any,  # noqa: ANN401 - the type is the annotated field's
+    meaning: str,
+    *,
+    env: str | None = None,
+    yaml: str | None = None,
+    example: str | None = None,
+    used: bool = True,
+    **constraints: Any,  # noqa: ANN401 - passed to pydantic
+) -> Any:  # noqa: ANN401
+    """A field with its meaning for operators; `used=False` marks a public name that this version only accepts."""
+    extra: dict[str, Any] = {"env": env, "yaml": yaml, "example": example, "used": used}
+    if callable(default):
+        return Field(default_factory=default, description=meaning, json_schema_extra=extra, **constraints)
+    return Field(default, description=meaning, json_schema_extra=extra, **constraints)
+
+
+def default_data_dir() -> Path:
+    """`/var/lib/opaa` for root, else `$XDG_DATA_HOME/opaa` (XDG Base Directory Specification)."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/opaa")
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "opaa"
+
+
+def default_models_dir() -> Path:
+    return Path(sys.prefix) / "share" / "opaa" / "models"
+
+
+def absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+AbsolutePath = Annotated[Path, AfterValidator(absolute)]
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    environment: Literal["development", "production"] = setting(
+        "development",
+        "`production` refuses unsafe settings instead of warning.",
+        env="OPAA_ENV",
+        yaml="environment",
+    )
+    data_dir: AbsolutePath = setting(
+        default_data_dir,
+        "Folder for the embedded database, uploads and logs.",
+        env="OPAA_DATA_DIR",
+        yaml="data_dir",
+        example="/var/lib/opaa",
+    )
+    models_dir: AbsolutePath = setting(
+        default_models_dir,
+        "Folder for the bundled embedding model, built there once.",
+        env="OPAA_MODELS_DIR",
+        yaml="models_dir",
+    )
+    host: str = setting("127.0.0.1", "Address to listen on.", env="OPAA_HOST", yaml="server.host", example="::")
+    port: int = setting(8080, "Port to listen on.", env="PORT", yaml="server.port", ge=1, le=65535)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting(
+        "INFO", "Least severity logged.", yaml="log_level"
+    )
+    log_format: Literal["json", "text"] = setting(
+        "json", "JSON lines for machines or text for people.", env="OPAA_LOG_FORMAT", yaml="log_format"
+    )
+
+    database_url: SecretStr | None = setting(
+        None,
+        "PostgreSQL ≥ 16 with pgvector ≥ 0.8. Unset: the embedded PostgreSQL in the data folder.",
+        yaml="database.url",
+        example="postgresql://opaa_app:secret@db:5432/opaa",
+    )
+    database_owner_url: SecretStr | None = setting(
+        None,
+        "The role that owns the tables and runs migrations. Unset: DATABASE_URL's role is the owner, and the "
+        "application steps down to the role opaa_app on every connection.",
+        yaml="database.owner_url",
+        example="postgresql://opaa_owner:secret@db:5432/opaa",
+    )
+    database_pool_size: int = setting(
+        16,
+        "Most connections that one process keeps.",
+        env="OPAA_DATABASE_POOL_SIZE",
+        yaml="database.pool_size",
+        ge=2,
+    )
+    redis_url: SecretStr | None = setting(None, "Shared cache and limits.", yaml="redis.url", used=False)
+
+    llm_provider: Literal["none", "openai"] = setting(
+        "none",
+        "`none` answers with sentences of the documents; `openai` is any endpoint that speaks the OpenAI protocol.",
+        yaml="llm.provider",
+    )
+    llm_api_key: SecretStr | None = setting(None, "Key for the endpoint, if it wants one.", yaml="llm.api_key")
+    llm_api_base: str | None = setting(
+        None, "Base URL of the endpoint.", yaml="llm.api_base", example="http://127.0.0.1:11434/v1"
+    )
+    llm_model: str | None = setting(
+        None, "Model that writes answers.", yaml="llm.models.qa_generation", example="qwen3:8b"
+    )
+    llm_summarization_model: str | None = setting(
+        None, "Model that rewrites follow-up questions. Unset: LLM_MODEL.", yaml="llm.models.summarization"
+    )
+    llm_temperature: float = setting(0.1, "Randomness of answers, 0 to 2.", yaml="llm.temperature", ge=0, le=2)
+    llm_max_tokens: int = setting(1024, "Most tokens in one answer.", yaml="llm.max_tokens", ge=1)
+    llm_timeout_s: float = setting(60.0, "Deadline of one call, in seconds.", yaml="llm.timeout_s", gt=0)
+    llm_embedding_provider: Literal["local", "openai"] = setting(
+        "local",
+        "`local` runs a model in this process; `openai` calls the endpoint.",
+        yaml="llm.embedding_provider",
+    )
+    llm_embedding_model: str | None = setting(
+        None,
+        "Endpoint: the model's name. Local: a folder with model.onnx and tokenizer.json; unset is the bundled "
+        "multilingual-e5-small.",
+        yaml="llm.models.embeddings",
+    )
+    llm_embedding_dimension: int | None = setting(
+        None,
+        "Length of the endpoint's vectors; unset asks it once.",
+        yaml="llm.embedding_dimension",
+        ge=8,
+        le=4000,
+    )
+    embedder_threads: int = setting(
+        lambda: min(os.cpu_count() or 1, 4),
+        "Threads of the local embedder.",
+        env="OPAA_EMBEDDER_THREADS",
+        yaml="performance.embedder_threads",
+        ge=1,
+    )
+
+    vector_db: Literal["pgvector"] = setting("pgvector", "Where vectors are searched.", yaml="vector_db.type")
+    elasticsearch_host: str | None = setting(None, "Elasticsearch.", yaml="vector_db.hosts", used=False)
+    vector_index_prefix: str | None = setting(None, "Prefix of index names.", yaml="vector_db.index_prefix", used=False)
+
+    indexing_schedule: str | None = setting(
+        None,
+        "When every source is synchronised, as cron in UTC. Unset: only by hand.",
+        yaml="data_sources.schedule",
+        example="*/30 * * * *",
+    )
+    max_concurrent_indexing_jobs: int = setting(
+        1,
+        "Sources that one worker synchronises at once.",
+        yaml="performance.max_concurrent_indexing",
+        ge=1,
+        le=64,
+    )
+    embedding_batch_size: int = setting(
+        32, "Chunks per call to the embedder.", yaml="performance.embedding_batch_size", ge=1, le=2048
+    )
+    vector_search_top_k: int = setting(
+        100,
+        "Candidates from each side before fusion.",
+        yaml="performance.vector_search_top_k",
+        ge=10,
+        le=1000,
+    )
+    lexical_weight: float = setting(
+        0.65, "Share of the lexical score in the fused score.", yaml="performance.lexical_weight", ge=0, le=1
+    )
+    chunk_max_chars: int = setting(
+        1200,
+        "Longest chunk, in characters.",
+        env="OPAA_CHUNK_MAX_CHARS",
+        yaml="performance.chunk_max_chars",
+        ge=200,
+    )
+    max_document_bytes: int = setting(
+        50 * MEBIBYTE, "Larger files are reported and skipped.", yaml="performance.max_document_bytes", ge=1
+    )
+    extraction_timeout_s: float = setting(
+        60.0, "Time to read one document.", yaml="performance.extraction_timeout_s", gt=0
+    )
+    extraction_memory_bytes: int = setting(
+        1024 * MEBIBYTE,
+        "Memory to read one document.",
+        yaml="performance.extraction_memory_bytes",
+        ge=128 * MEBIBYTE,
+    )
+
+    confluence_url: str | None = setting(None, "Confluence.", yaml="data_sources.confluence.url", used=False)
+    confluence_token: SecretStr | None = setting(None, "Confluence.", yaml="data_sources.confluence.token", used=False)
+    email_imap_host: str | None = setting(None, "E-mail.", yaml="data_sources.email.host", used=False)
+    email_imap_password: SecretStr | None = setting(None, "E-mail.", yaml="data_sources.email.password", used=False)
+
+    secret_key: SecretStr | None = setting(
+        None,
+        "At least 32 random characters; keys for cookies and tokens derive from it. Unset: generated once into the "
+        "data folder (development), refused (production).",
+        yaml="security.secret_key",
+    )
+    enable_auth: bool = setting(True, "Whether people must log in.", yaml="security.enable_auth")
+    auth_type: Literal["local"] = setting(
+        "local", "How people log in.", env="OPAA_AUTH_TYPE", yaml="security.auth_type"
+    )
+    oauth_client_id: str | None = setting(None, "OIDC.", yaml="security.oauth_client_id", used=False)
+    oauth_client_secret: SecretStr | None = setting(None, "OIDC.", yaml="security.oauth_client_secret", used=False)
+    oauth_provider: str | None = setting(None, "OIDC.", yaml="security.oauth_provider", used=False)
+    api_key_enabled: bool = setting(True, "Whether API tokens are accepted.", yaml="security.api_key_enabled")
+    cookie_secure: bool = setting(
+        False, "Cookies only over TLS.", env="OPAA_COOKIE_SECURE", yaml="security.cookie_secure"
+    )
+    session_lifetime_s: int = setting(
+        7 * 24 * 3600,
+        "A log-in ends after this time.",
+        env="OPAA_SESSION_LIFETIME_S",
+        yaml="security.session_lifetime_s",
+        ge=60,
+    )
+    cors_origins: tuple[str, ...] = setting(
+        (), "Origins, separated by commas, whose pages may call the API.", yaml="security.cors_origins"
+    )
+
+    enable_api: bool = setting(True, "Serve the REST API.", yaml="features.api")
+    enable_web_ui: bool = setting(True, "Serve the web UI.", yaml="features.web_ui")
+    enable_chat_integrations: bool = setting(False, "Serve chat bots.", yaml="features.chat_integrations", used=False)
+    max_question_chars: int = setting(
+        10_000, "Longest question.", env="OPAA_MAX_QUESTION_CHARS", yaml="limits.max_question_chars", ge=100
+    )
+    max_upload_bytes: int = setting(
+        50 * MEBIBYTE, "Largest upload.", env="OPAA_MAX_UPLOAD_BYTES", yaml="limits.max_upload_bytes", ge=1
+    )
+    answer_passages: int = setting(
+        8,
+        "Passages given to the model for one answer.",
+        env="OPAA_ANSWER_PASSAGES",
+        yaml="llm.answer_passages",
+        ge=1,
+        le=50,
+    )
+
+
+def environment_name(field: str) -> str:
+    """The environment variable of a field."""
+    extra = Settings.model_fields[field].json_schema_extra
+    name = extra.get("env") if isinstance(extra, dict) else None
+    return str(name) if name else field.upper()
+
+
+def yaml_path(field: str) -> str | None:
+    """The dotted path of a field in the YAML file, if it has one."""
+    extra = Settings.model_fields[field].json_schema_extra
+    path = extra.get("yaml") if isinstance(extra, dict) else None
+    return str(path) if path else None
+
+
+def is_used(field: str) -> bool:
+    extra = Settings.model_fields[field].json_schema_extra
+    return bool(extra.get("used", True)) if isinstance(extra, dict) else True
+
+
+def example(field: str) -> str | None:
+    extra = Settings.model_fields[field].json_schema_extra
+    value = extra.get("example") if isinstance(extra, dict) else None
+    return str(value) if value else None
+
+
+def is_secret(field: str) -> bool:
+    return "SecretStr" in str(Settings.model_fields[field].annotation)

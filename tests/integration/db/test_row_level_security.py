@@ -1,0 +1,125 @@
+"""Row-level security is forced on every tenant table, and the application cannot step around it."""
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from opaa.db.base import uuid7
+from opaa.db.session import Database, TenantContext
+from opaa.errors import SettingsError
+from tests.conftest import Tenant
+
+# Not a tenant's data: the queue (ids only) and the schema's own version.
+UNSCOPED = {"alembic_version"}
+
+
+async def tables(database: Database) -> list[str]:
+    async with database.session(None) as session:
+        rows = await session.execute(
+            text(
+                "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+                " WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')"
+            )
+        )
+        return [name for (name,) in rows if not name.startswith("procrastinate_") and name not in UNSCOPED]
+
+
+@pytest.mark.req("SEC-7", "TEN-1")
+async def test_every_tenant_table_forces_row_level_security_for_reading_and_writing(
+    database: Database,
+) -> None:
+    async with database.session(None) as session:
+        rows = await session.execute(
+            text(
+                "SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity, c.relispartition,"
+                " (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND p.polroles = '{0}')"
+                " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+                " WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')"
+            )
+        )
+        checked = {
+            name: (forced, is_partition, policies)
+            for name, forced, is_partition, policies in rows
+            if not name.startswith("procrastinate_") and name not in UNSCOPED
+        }
+    assert len(checked) > 20
+    for name, (forced, is_partition, policies) in checked.items():
+        assert forced, f"{name} does not force row-level security"
+        assert policies == (0 if is_partition else 1), f"{name} has {policies} policies for everybody"
+
+
+@pytest.mark.req("SEC-7")
+async def test_without_context_no_table_shows_a_row(database: Database, tenant: Tenant) -> None:
+    for table in await tables(database):
+        async with database.session(None) as session:
+            readable = await session.scalar(text(f"SELECT has_table_privilege('{table}', 'SELECT')"))
+            if readable:
+                assert await session.scalar(text(f"SELECT count(*) FROM {table}")) == 0, table
+
+
+@pytest.mark.req("SEC-7")
+async def test_another_organization_sees_and_writes_nothing(database: Database, tenant: Tenant) -> None:
+    stranger = TenantContext.system(uuid7())
+    async with database.session(stranger) as session:
+        assert await session.scalar(text("SELECT count(*) FROM workspaces")) == 0
+        with pytest.raises(DBAPIError, match="row-level security"):
+            await session.execute(
+                text("INSERT INTO workspaces (id, organization_id, name) VALUES (:i, :o, 'Mine now')"),
+                {"i": uuid7(), "o": tenant.organization_id},
+            )
+
+
+@pytest.mark.req("SEC-6")
+async def test_only_principals_of_the_acl_read_and_only_the_system_writes_content(
+    database: Database, tenant: Tenant
+) -> None:
+    insert = text(
+        "INSERT INTO chunk_terms (organization_id, workspace_id, chunk_id, document_id, acl, length, term_ids,"
+        " frequencies) VALUES (:o, :w, :c, :c, :acl, 1, '{1}', '\\x01')"
+    )
+    values = {"o": tenant.organization_id, "w": tenant.workspace_id, "c": uuid7(), "acl": ["group:a"]}
+    async with database.transaction(tenant.system) as session:
+        await session.execute(insert, values)
+    for principals, expected in ((("group:a",), 1), (("group:b",), 0), ((), 0), (("user:x", "group:a"), 1)):
+        async with database.session(TenantContext(tenant.organization_id, principals)) as session:
+            assert await session.scalar(text("SELECT count(*) FROM chunk_terms")) == expected, principals
+    async with database.session(TenantContext(tenant.organization_id, ("group:a",))) as session:
+        with pytest.raises(DBAPIError, match="row-level security"):
+            await session.execute(insert, values)
+
+
+async def test_context_lives_for_one_transaction_and_follows_into_the_next(database: Database, tenant: Tenant) -> None:
+    async with database.session(tenant.system) as session:
+        assert await session.scalar(text("SELECT count(*) FROM workspaces")) == 1
+        await session.commit()
+        assert await session.scalar(text("SELECT count(*) FROM workspaces")) == 1
+        await session.rollback()
+    for _ in range(10):  # every pooled connection
+        async with database.session(None) as session:
+            assert await session.scalar(text("SELECT current_setting('opaa.organization_id', true)")) in {
+                "",
+                None,
+            }
+
+
+async def test_the_application_owns_nothing_and_may_not_change_audit_rows(database: Database, tenant: Tenant) -> None:
+    await database.require_safe_role()
+    async with database.transaction(tenant.system) as session:
+        await session.execute(
+            text("INSERT INTO audit_log (organization_id, actor, action) VALUES (:o, 'a', 'b')"),
+            {"o": tenant.organization_id},
+        )
+    for statement in ("UPDATE audit_log SET actor = 'x'", "DELETE FROM audit_log", "TRUNCATE audit_log"):
+        async with database.session(tenant.system) as session:
+            with pytest.raises(DBAPIError, match="permission denied"):
+                await session.execute(text(statement))
+
+
+async def test_an_owner_without_stepping_down_is_refused(database_urls: object) -> None:
+    owner = Database(database_urls.owner)  # type: ignore[attr-defined]
+    with pytest.raises(SettingsError, match="can bypass row-level security"):
+        await owner.require_safe_role()
+    await owner.close()
+    stepped = Database(database_urls.owner, step_down=True)  # type: ignore[attr-defined]
+    await stepped.require_safe_role()
+    await stepped.close()
