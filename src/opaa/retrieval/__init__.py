@@ -1,0 +1,1 @@
+"""Hybrid search over an organization's documents: analysis, fusion, attributes, evaluation."""
