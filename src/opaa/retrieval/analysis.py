@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import snowballstemmer
-from numpy.typing import NDArray
 
 from opaa.retrieval.stopwords import STOP_WORDS
+from opaa.vectors.port import ChunkTerms, Concept
 
 TITLE_WEIGHT = 2
 HEADING_WEIGHT = 2
@@ -42,30 +42,6 @@ _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _GROUPED = re.compile(r"\d{1,3}(?:([.,])\d{3})(?:\1\d{3})*(?:(?!\1)[.,]\d+)?")
 _FOLDABLE = str.maketrans({"ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "þ": "th", "ı": "i"})
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkTerms:
-    """The lexical side of one chunk: `term_ids` (n,) int32 ascending, `frequencies` (n,) uint8 (title and headings
-    counted twice), `terms` the n strings in the same order, `length` the weighted number of tokens."""
-
-    term_ids: NDArray[np.int32]
-    frequencies: NDArray[np.uint8]
-    length: float
-    terms: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Concept:
-    """One word of a question and the terms it may be stored as (one per language, a number's readings …).
-
-    `weight` is 1 for a word; an identifier's parts share their weight with the whole.
-    """
-
-    surface: str
-    terms: tuple[str, ...]
-    term_ids: tuple[int, ...]
-    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ async def test_only_principals_of_the_acl_read_and_only_the_system_writes_conten
 ) -> None:
     insert = text(
         "INSERT INTO chunk_terms (organization_id, workspace_id, chunk_id, document_id, acl, length, term_ids,"
-        " frequencies) VALUES (:o, :w, :c, :c, :acl, 1, '{1}', '\\x01')"
+        " packed_ids, frequencies) VALUES (:o, :w, :c, :c, :acl, 1, '{1}', '\\x01000000', '\\x01')"
     )
     values = {"o": tenant.organization_id, "w": tenant.workspace_id, "c": uuid7(), "acl": ["group:a"]}
     async with database.transaction(tenant.system) as session:

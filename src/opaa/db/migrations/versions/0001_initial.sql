@@ -106,6 +106,7 @@ CREATE TABLE source_runs (
   source_id uuid NOT NULL,
   state text NOT NULL CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
   full_reindex boolean NOT NULL DEFAULT false,
+  allow_empty boolean NOT NULL DEFAULT false,
   cancel_requested boolean NOT NULL DEFAULT false,
   discovered integer NOT NULL DEFAULT 0,
   processed integer NOT NULL DEFAULT 0,
@@ -124,7 +125,8 @@ CREATE TABLE source_runs (
   FOREIGN KEY (organization_id, source_id) REFERENCES sources (organization_id, id) ON DELETE CASCADE
 );
 CREATE INDEX source_runs_source_idx ON source_runs (source_id, created_at DESC);
-CREATE UNIQUE INDEX source_runs_active_key ON source_runs (source_id) WHERE state IN ('queued', 'running');
+-- At most one run works and at most one waits behind it.
+CREATE UNIQUE INDEX source_runs_active_key ON source_runs (source_id, state) WHERE state IN ('queued', 'running');
 
 CREATE TABLE documents (
   id uuid PRIMARY KEY,
@@ -227,6 +229,9 @@ CREATE INDEX chunk_embeddings_chunk_idx ON chunk_embeddings (chunk_id);
 CREATE INDEX chunk_embeddings_document_idx ON chunk_embeddings (document_id);
 CREATE INDEX chunk_embeddings_content_idx ON chunk_embeddings (content_hash, generation_id);
 
+-- One row per chunk instead of one per posting: 21 million postings took 2.1 GB. `term_ids` is what the GIN index finds
+-- chunks by; `packed_ids` (the same ids, ascending, as little-endian int4: an array is slow to send) and `frequencies` (a
+-- byte each, fields weighted) are what they are scored from.
 CREATE TABLE chunk_terms (
   organization_id uuid NOT NULL,
   workspace_id uuid NOT NULL,
@@ -235,38 +240,80 @@ CREATE TABLE chunk_terms (
   acl text[] NOT NULL,
   length real NOT NULL,
   term_ids integer[] NOT NULL,
+  packed_ids bytea NOT NULL,
   frequencies bytea NOT NULL
 ) PARTITION BY LIST (workspace_id);
-CREATE INDEX chunk_terms_chunk_idx ON chunk_terms (chunk_id);
 CREATE INDEX chunk_terms_document_idx ON chunk_terms (document_id);
 CREATE INDEX chunk_terms_terms_idx ON chunk_terms USING gin (term_ids);
 
+-- Vocabulary and document frequencies (of chunks), summed up from term_changes after an indexing run.
 CREATE TABLE terms (
   organization_id uuid NOT NULL,
   workspace_id uuid NOT NULL,
   term_id integer NOT NULL,
-  term text NOT NULL,
+  term text COLLATE "C" NOT NULL,
   document_frequency integer NOT NULL,
   PRIMARY KEY (workspace_id, term_id),
   FOREIGN KEY (organization_id, workspace_id) REFERENCES workspaces (organization_id, id) ON DELETE CASCADE
 );
 CREATE INDEX terms_term_idx ON terms (workspace_id, term);
 
+CREATE TABLE lexical_statistics (
+  workspace_id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  chunks bigint NOT NULL,
+  total_length double precision NOT NULL,
+  FOREIGN KEY (organization_id, workspace_id) REFERENCES workspaces (organization_id, id) ON DELETE CASCADE
+);
+
+-- What one write added to or took from the two tables above: appended in the write's transaction, so that writers
+-- neither wait for each other nor touch a row per term.
+CREATE TABLE term_changes (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  chunks integer NOT NULL,
+  total_length double precision NOT NULL,
+  term_ids integer[] NOT NULL,
+  terms text[] NOT NULL,
+  counts integer[] NOT NULL,
+  FOREIGN KEY (organization_id, workspace_id) REFERENCES workspaces (organization_id, id) ON DELETE CASCADE
+);
+CREATE INDEX term_changes_workspace_idx ON term_changes (workspace_id);
+
+-- A fact about an entity of a document: entity 0 is the document itself, others are rows of its tables. `name` and
+-- `value` are normalized words; `kind` says how `value` reads; dates are days since 1970-01-01 in `number`.
 CREATE TABLE attributes (
   organization_id uuid NOT NULL,
   workspace_id uuid NOT NULL,
   document_id uuid NOT NULL,
   acl text[] NOT NULL,
   entity integer NOT NULL,
-  name text NOT NULL,
-  value_text text,
-  value_number double precision,
-  unit text,
+  kind text NOT NULL CHECK (kind IN ('text', 'number', 'date', 'boolean')),
+  name text COLLATE "C" NOT NULL,
+  label text NOT NULL,
+  value text COLLATE "C" NOT NULL,
+  number double precision,
+  unit text COLLATE "C",
   FOREIGN KEY (organization_id, workspace_id, document_id)
     REFERENCES documents (organization_id, workspace_id, id) ON DELETE CASCADE ON UPDATE CASCADE
 );
 CREATE INDEX attributes_document_idx ON attributes (document_id);
-CREATE INDEX attributes_value_idx ON attributes (workspace_id, value_text);
+CREATE INDEX attributes_value_idx ON attributes (workspace_id, value, name);
+CREATE INDEX attributes_number_idx ON attributes (workspace_id, name, number) WHERE number IS NOT NULL;
+
+-- The fields that the documents of a workspace have, counted again after an indexing run.
+CREATE TABLE attribute_fields (
+  organization_id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  name text COLLATE "C" NOT NULL,
+  kind text NOT NULL,
+  label text NOT NULL,
+  documents integer NOT NULL,
+  distinct_values integer NOT NULL,
+  PRIMARY KEY (workspace_id, name, kind),
+  FOREIGN KEY (organization_id, workspace_id) REFERENCES workspaces (organization_id, id) ON DELETE CASCADE
+);
 
 -- ── conversations, usage, audit ─────────────────────────────────────────────────────────────────────────────────
 
@@ -350,7 +397,8 @@ DECLARE
 BEGIN
   -- The organization's own business: any of its people through the API, which checks roles.
   FOREACH listed IN ARRAY ARRAY['workspaces', 'users', 'workspace_members', 'sessions', 'api_tokens', 'sources',
-    'source_runs', 'source_items', 'index_generations', 'terms', 'usage_records', 'audit_log'] LOOP
+    'source_runs', 'source_items', 'index_generations', 'terms', 'lexical_statistics', 'term_changes',
+    'attribute_fields', 'usage_records', 'audit_log'] LOOP
     EXECUTE format('CREATE POLICY tenant ON %I USING (%s) WITH CHECK (%s)', listed, own, own);
   END LOOP;
   EXECUTE 'CREATE POLICY tenant ON organizations USING (id = (SELECT opaa_organization_id()))'
@@ -451,6 +499,54 @@ BEGIN
     ' WITH (m = 16, ef_construction = 64) WHERE generation_id = %s', name, part, dimension, generation);
   RETURN true;
 END $$;
+
+-- Planner statistics of one workspace's partitions after an indexing run, without waiting for autovacuum.
+CREATE FUNCTION opaa_analyze_workspace(workspace uuid) RETURNS void
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+  part text;
+BEGIN
+  FOREACH part IN ARRAY ARRAY['chunk_embeddings_', 'chunk_terms_'] LOOP
+    part := part || replace(workspace::text, '-', '');
+    IF to_regclass('public.' || part) IS NOT NULL THEN
+      EXECUTE format('ANALYZE public.%I', part);
+    END IF;
+  END LOOP;
+END $$;
+
+-- Chunks of `workspaces` that hold any term of `any_of`, then chunks that hold all of `all_of`, at most `maximum` of
+-- each, readable by the tenant context of the caller, as one row of parallel byte strings (16-byte uuids, float4 and
+-- counts as int4, both big-endian, then ids and frequencies of all of them one after the other).
+-- Planned once per connection: partitions are pruned when it runs.
+GRANT CREATE ON SCHEMA public TO opaa_lexical;
+CREATE FUNCTION opaa_lexical_candidates(
+    workspaces uuid[], any_of integer[], all_of integer[], documents uuid[], maximum integer,
+    OUT chunk_ids bytea, OUT document_ids bytea, OUT lengths bytea, OUT counts bytea, OUT ids bytea, OUT frequencies bytea)
+  LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+BEGIN
+  SELECT string_agg(uuid_send(c.chunk_id), ''), string_agg(uuid_send(c.document_id), ''),
+         string_agg(float4send(c.length), ''), string_agg(int4send(octet_length(c.frequencies)), ''),
+         string_agg(c.packed_ids, ''), string_agg(c.frequencies, '')
+    INTO chunk_ids, document_ids, lengths, counts, ids, frequencies
+    FROM (
+      (SELECT t.chunk_id, t.document_id, t.length, t.packed_ids, t.frequencies FROM public.chunk_terms t
+        WHERE t.workspace_id = ANY (workspaces) AND t.term_ids && any_of
+          AND t.organization_id = (SELECT public.opaa_organization_id())
+          AND ((SELECT '*' = ANY (public.opaa_principals())) OR t.acl && (SELECT public.opaa_principals()))
+          AND (documents IS NULL OR t.document_id = ANY (documents))
+        LIMIT maximum)
+      UNION ALL
+      (SELECT t.chunk_id, t.document_id, t.length, t.packed_ids, t.frequencies FROM public.chunk_terms t
+        WHERE t.workspace_id = ANY (workspaces) AND t.term_ids @> all_of AND NOT t.term_ids && any_of
+          AND t.organization_id = (SELECT public.opaa_organization_id())
+          AND ((SELECT '*' = ANY (public.opaa_principals())) OR t.acl && (SELECT public.opaa_principals()))
+          AND (documents IS NULL OR t.document_id = ANY (documents))
+        LIMIT maximum)
+    ) c;
+END $$;
+ALTER FUNCTION opaa_lexical_candidates(uuid[], integer[], integer[], uuid[], integer) OWNER TO opaa_lexical;
+REVOKE CREATE ON SCHEMA public FROM opaa_lexical;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO opaa_app, opaa_lexical, opaa_directory;
