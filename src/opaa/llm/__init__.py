@@ -1,0 +1,1 @@
+"""Embedding and chat models: local ones and endpoints, behind two ports."""
