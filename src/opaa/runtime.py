@@ -1,0 +1,186 @@
+"""Builds the parts of a process from its settings, and takes them down again."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+
+from opaa.answering.service import AnswerOptions, AnswerService
+from opaa.db import migrate
+from opaa.db.embedded import EmbeddedPostgres
+from opaa.db.session import Database
+from opaa.errors import SettingsError
+from opaa.extraction.pool import ExtractionPool
+from opaa.extraction.port import Limits
+from opaa.identity.credentials import SecretKey, load_secret_key
+from opaa.identity.service import first_admin
+from opaa.indexing.pipeline import Indexer, IndexingOptions
+from opaa.llm.port import ChatModel, Embedder
+from opaa.retrieval.service import SearchService
+from opaa.settings import Settings
+from opaa.tenancy.service import DEFAULT_SLUG, create_organization, organization_id_by_slug
+from opaa.vectors.pgvector import PgVectorStore
+from opaa.vectors.port import VectorStore
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseUrls:
+    """Where the database is; `step_down` when one role plays both parts."""
+
+    owner: str
+    application: str
+    step_down: bool
+
+
+@asynccontextmanager
+async def database_urls(settings: Settings) -> AsyncIterator[DatabaseUrls]:
+    """The configured database, or the embedded one, kept running for the length of the block."""
+    if settings.database_url is not None:
+        application = settings.database_url.get_secret_value()
+        owner = settings.database_owner_url
+        yield DatabaseUrls(owner.get_secret_value() if owner else application, application, step_down=owner is None)
+        return
+    server = EmbeddedPostgres(settings.data_dir / "postgres")
+    urls = await asyncio.to_thread(server.acquire)
+    try:
+        yield DatabaseUrls(urls.owner, urls.application, step_down=False)
+    finally:
+        await asyncio.to_thread(server.release)
+
+
+@dataclass
+class Runtime:
+    """The parts that surfaces and workers share."""
+
+    settings: Settings
+    database: Database
+    key: SecretKey
+    store: VectorStore
+    embedder: Embedder
+    model: ChatModel | None
+    search: SearchService
+    answers: AnswerService
+    organization_id: UUID
+    first_password: str | None = None
+
+    @property
+    def uploads_dir(self) -> Path:
+        return self.settings.data_dir / "uploads"
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings, *, upgrade: bool = True) -> AsyncIterator[Runtime]:
+    """Everything that answers and administration need; `upgrade` migrates the database first.
+
+    Raises SettingsError, DatabaseUnavailableError or EmbedderUnavailableError with the reason.
+    """
+    async with AsyncExitStack() as stack:
+        urls = await stack.enter_async_context(database_urls(settings))
+        if upgrade:
+            await asyncio.to_thread(migrate.upgrade, urls.owner, urls.application)
+        await _require_current(urls)
+        database = Database(urls.application, pool_size=settings.database_pool_size, step_down=urls.step_down)
+        stack.push_async_callback(database.close)
+        await database.require_safe_role()
+        organization_id, password = await _first_organization(database)
+        embedder = await asyncio.to_thread(create_embedder, settings)
+        stack.push_async_callback(embedder.close)
+        model = create_chat_model(settings)
+        if model is not None:
+            stack.push_async_callback(model.close)
+        store = PgVectorStore()
+        search = SearchService(
+            database, store, embedder, top_k=settings.vector_search_top_k, lexical_weight=settings.lexical_weight
+        )
+        options = AnswerOptions(
+            passages=settings.answer_passages,
+            max_tokens=settings.llm_max_tokens,
+            temperature=settings.llm_temperature,
+            timeout_s=settings.llm_timeout_s,
+            max_question_chars=settings.max_question_chars,
+        )
+        yield Runtime(
+            settings=settings,
+            database=database,
+            key=load_secret_key(settings),
+            store=store,
+            embedder=embedder,
+            model=model,
+            search=search,
+            answers=AnswerService(database, search, model, options),
+            organization_id=organization_id,
+            first_password=password,
+        )
+
+
+@asynccontextmanager
+async def open_indexer(runtime: Runtime) -> AsyncIterator[Indexer]:
+    """What works on runs: the extractor's processes live for the length of the block."""
+    settings = runtime.settings
+    limits = Limits(
+        max_bytes=settings.max_document_bytes,
+        timeout_s=settings.extraction_timeout_s,
+        memory_bytes=settings.extraction_memory_bytes,
+    )
+    options = IndexingOptions(
+        uploads_dir=runtime.uploads_dir,
+        chunk_max_chars=settings.chunk_max_chars,
+        max_document_bytes=settings.max_document_bytes,
+        embedding_batch_size=settings.embedding_batch_size,
+    )
+    async with ExtractionPool(limits) as extraction:
+        yield Indexer(runtime.database, runtime.embedder, runtime.store, extraction, options)
+
+
+async def _require_current(urls: DatabaseUrls) -> None:
+    found, needed = await asyncio.to_thread(migrate.current, urls.application), migrate.head()
+    if found != needed:
+        raise SettingsError(f"The database is at schema {found}, this version needs {needed}: run `opaa db upgrade`")
+
+
+async def _first_organization(database: Database) -> tuple[UUID, str | None]:
+    """The default organization with its first administrator; created with the first start."""
+    organization_id = await organization_id_by_slug(database)
+    if organization_id is None:
+        organization_id = await create_organization(database, DEFAULT_SLUG, "My organization")
+    return organization_id, await first_admin(database, organization_id)
+
+
+def create_embedder(settings: Settings) -> Embedder:
+    """The configured embedder. Raises EmbedderUnavailableError or SettingsError. Takes a second or so."""
+    if settings.llm_embedding_provider == "openai":
+        from opaa.llm.endpoint_embedder import EndpointEmbedder  # noqa: PLC0415 - keeps the other's memory free
+
+        return EndpointEmbedder(
+            base_url=settings.llm_api_base or "",
+            model=settings.llm_embedding_model or "",
+            api_key=settings.llm_api_key.get_secret_value() if settings.llm_api_key else None,
+            dimension=settings.llm_embedding_dimension,
+        )
+    from opaa.llm.bundled_model import ensure_bundled_model  # noqa: PLC0415
+    from opaa.llm.local_embedder import LocalEmbedder  # noqa: PLC0415
+
+    folder = (
+        Path(settings.llm_embedding_model)
+        if settings.llm_embedding_model
+        else ensure_bundled_model(settings.models_dir)
+    )
+    return LocalEmbedder(folder, threads=settings.embedder_threads)
+
+
+def create_chat_model(settings: Settings) -> ChatModel | None:
+    if settings.llm_provider == "none":
+        return None
+    from opaa.llm.chat import OpenAIChatModel  # noqa: PLC0415 - the client library is large
+
+    return OpenAIChatModel(
+        base_url=settings.llm_api_base or "",
+        model=settings.llm_model or "",
+        api_key=settings.llm_api_key.get_secret_value() if settings.llm_api_key else None,
+    )
