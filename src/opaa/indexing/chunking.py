@@ -47,6 +47,8 @@ class _Heading:
 @dataclass(frozen=True, slots=True)
 class _Section:
     start: int
+    body: int
+    """Where the text after the section's headings begins."""
     end: int
     path: tuple[str, ...]
 
@@ -114,7 +116,7 @@ def _sections(text: str) -> Iterator[_Section]:
     body = 0
     for heading in _headings(text):
         if text[body : heading.start].strip():
-            yield _Section(start, heading.start, tuple(title for _, title in stack))
+            yield _Section(start, body, heading.start, tuple(title for _, title in stack))
             start = heading.start
         while stack and stack[-1][0] >= heading.level:
             stack.pop()
@@ -122,7 +124,7 @@ def _sections(text: str) -> Iterator[_Section]:
             stack.append((heading.level, heading.title))
         body = heading.body
     if text[start:].strip():
-        yield _Section(start, len(text), tuple(title for _, title in stack))
+        yield _Section(start, body, len(text), tuple(title for _, title in stack))
 
 
 def _cut(text: str, section: _Section, max_chars: int) -> Iterator[_Piece]:
@@ -133,14 +135,20 @@ def _cut(text: str, section: _Section, max_chars: int) -> Iterator[_Piece]:
     if length <= max_chars:
         yield whole
         return
+    # The splitter parts a heading from a long paragraph; here it stays with the beginning of its text.
+    body = _trimmed(text, section.body, section.end, section.path) or whole
+    start = body.start if body.start - whole.start < max_chars / 2 else whole.start
+    room = max_chars - (start - whole.start)
     # Parts of even length rather than full ones and a rest.
-    parts = math.ceil(length / max_chars)
-    capacity = min(max_chars, math.ceil(length / parts * 1.15))
-    for start, end in _windows(text, whole.start, whole.end):
-        for offset, part in _splitter(capacity).chunk_indices(text[start:end]):
-            piece = _trimmed(text, start + offset, start + offset + len(part), section.path)
+    capacity = min(room, math.ceil((whole.end - start) / math.ceil((whole.end - start) / room) * 1.15))
+    first = whole.start
+    for window_start, window_end in _windows(text, start, whole.end):
+        for offset, part in _splitter(capacity).chunk_indices(text[window_start:window_end]):
+            at = window_start + offset
+            piece = _trimmed(text, min(first, at), at + len(part), section.path)
             if piece:
                 yield piece
+                first = len(text)
 
 
 def _trimmed(text: str, start: int, end: int, path: tuple[str, ...]) -> _Piece | None:
@@ -152,7 +160,7 @@ def _trimmed(text: str, start: int, end: int, path: tuple[str, ...]) -> _Piece |
 
 
 def _windows(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Stretches that the splitter takes in a moment, cut at blank lines, else lines, else spaces, where there are any."""
+    """Stretches that the splitter takes in a moment, cut at blank lines, else lines, else spaces, if there are any."""
     while end - start > _WINDOW_CHARS:
         least, most = start + _WINDOW_CHARS // 2, start + _WINDOW_CHARS
         cut = next((at + len(mark) for mark in ("\n\n", "\n", " ") if (at := text.rfind(mark, least, most)) > 0), most)
@@ -205,6 +213,8 @@ def _fit_tokens(text: str, pieces: list[_Piece], max_tokens: int, count_tokens: 
                 done.append(piece)
             else:
                 capacity = max(1, min(int(length * max_tokens / count * 0.9), (length + 1) // 2 + length // 4))
-                parts.extend(_cut(text, _Section(piece.start, piece.end, piece.path), min(capacity, length - 1)))
+                parts.extend(
+                    _cut(text, _Section(piece.start, piece.start, piece.end, piece.path), min(capacity, length - 1))
+                )
         open_pieces = parts
     return sorted(done, key=lambda piece: piece.start)
