@@ -26,16 +26,20 @@ _STAND_INS = {"&": "\U0010ff00", "<": "\U0010ff01", ">": "\U0010ff02", '"': "\U0
 _BACK = str.maketrans({stand_in: char for char, stand_in in _STAND_INS.items()})
 
 
+def refuse_many_entries(data: bytes, limits: Limits) -> None:
+    """Count the directory's entries without parsing it. Raises ExtractionError(too-complex)."""
+    if data.count(_DIRECTORY_ENTRY) > limits.max_archive_entries:
+        raise refusal(Reason.TOO_COMPLEX, f"more than {limits.max_archive_entries:,} files inside")
+
+
 def repack(data: bytes, limits: Limits, *, stand_ins: bool = False) -> bytes:
     """A new archive with the XML parts of `data`, each inflated within bounds and free of document type declarations.
 
     With `stand_ins`, character references in the parts become private-use characters that `restore` turns back
     (kreuzberg 4.10 drops references in DOCX text, so that "R&D" became "RD").
 
-    Raises ExtractionError: zip-bomb, too-complex (entries), encrypted, unsafe (DTD), corrupt.
+    Raises ExtractionError: zip-bomb, encrypted, unsafe (DTD), corrupt.
     """
-    if data.count(_DIRECTORY_ENTRY) > limits.max_archive_entries:
-        raise refusal(Reason.TOO_COMPLEX, f"more than {limits.max_archive_entries:,} files inside")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()

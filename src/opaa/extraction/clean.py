@@ -42,7 +42,7 @@ def decode(data: bytes) -> tuple[str, tuple[str, ...]]:
         return _decode_guessing(data)
     if "\x00" in text and (encoding16 := _utf16_without_bom(data)):
         return data.decode(encoding16, errors="replace"), (f"The text has no byte order mark; read as {encoding16}.",)
-    if text.count("\x00") > len(text) // 100:
+    if text.count("\x00") > 1 + len(text) // 100:
         raise refusal(Reason.UNSUPPORTED, "the bytes are not text")
     return text, ()
 
@@ -50,7 +50,7 @@ def decode(data: bytes) -> tuple[str, tuple[str, ...]]:
 def _decode_guessing(data: bytes) -> tuple[str, tuple[str, ...]]:
     if encoding16 := _utf16_without_bom(data):
         return data.decode(encoding16, errors="replace"), (f"The text has no byte order mark; read as {encoding16}.",)
-    if data.count(0) > len(data) // 100:
+    if data.count(0) > 1 + len(data) // 100:
         raise refusal(Reason.UNSUPPORTED, "the bytes are not text")
     lenient = data.decode("utf-8", errors="replace")
     broken = lenient.count("\ufffd")

@@ -4,6 +4,7 @@ import re
 from pathlib import PurePath
 
 from opaa.extraction import content_type as kinds
+from opaa.extraction.archive import refuse_many_entries
 from opaa.extraction.clean import clean, decode
 from opaa.extraction.front_matter import FrontMatterError, parse_front_matter, split_front_matter
 from opaa.extraction.language import detect_language
@@ -24,6 +25,8 @@ def convert(data: bytes, file_name: str, limits: Limits) -> Extracted:
         raise refusal(Reason.TOO_LARGE, f"{len(data):,} bytes, {limits.max_bytes:,} allowed")
     if not data:
         raise refusal(Reason.EMPTY)
+    if data.startswith(b"PK"):
+        refuse_many_entries(data, limits)
     content_type = kinds.detect(data, file_name)
     raw, metadata, warnings = _read(data, content_type, limits)
     if len(raw) > limits.max_text_chars:

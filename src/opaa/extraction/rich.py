@@ -17,7 +17,8 @@ _HTML_TITLE = re.compile(r"<title[^>]*>(.*?)</title\s*>", re.I | re.S)
 _HTML_META = re.compile(r"<meta\b[^>]*>", re.I)
 _HTML_AUTHOR = re.compile(r"<meta\b(?=[^>]*\bname\s*=\s*[\"']?author)[^>]*\bcontent\s*=\s*[\"']?([^\"'>]+)", re.I)
 _DATA_URI = re.compile(r"(\b(?:src|href)\s*=\s*[\"']?)data:[^\"'>\s]*", re.I)
-_NEEDLESS_ESCAPE = re.compile(r"(?<=[^\s\\])\\(?=[*_<>\[\]()~$#&!+\-.=`{}'\"])|\\(?=[<&$~=(\"'])")
+# Kreuzberg escapes all punctuation; only at the start of a line, and of `|` in tables, does that carry meaning.
+_NEEDLESS_ESCAPE = re.compile(r"(?:(?<=[^\s\\])|(?<=\S ))\\(?=[*_<>\[\]()~$#&!+\-.=`{}'\"])|\\(?=[<&$~=(\"'])")
 _PLACEHOLDERS = frozenset({"(unspecified)", "(anonymous)", "anonymous", "untitled", "unknown", "none", "null"})
 _MAX_PARTS = 500
 
