@@ -57,7 +57,8 @@ class CenteredEmbedder:
     async def embed_query(self, text: str) -> NDArray[np.float32]:
         """See the port."""
         centroids = await self._ready()
-        return center((await self.inner.embed_query(text))[None], centroids.questions)[0]
+        vector = await self.inner.embed_query(text)
+        return center(vector[None], centroids.questions).reshape(-1)
 
     async def close(self) -> None:
         """See the port."""
