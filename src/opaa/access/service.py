@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from opaa.access.models import Workspace, WorkspaceMember
 from opaa.access.permissions import ADMINS
+from opaa.audit import service as audit
 from opaa.db.session import Database, TenantContext
 from opaa.errors import ConflictError, InvalidInputError, NotFoundError
 
@@ -63,7 +64,7 @@ async def rename_workspace(session: AsyncSession, workspace: Workspace, name: st
     await _flush_name(session, workspace.name)
 
 
-async def delete_workspace(database: Database, organization_id: UUID, workspace_id: UUID) -> None:
+async def delete_workspace(database: Database, organization_id: UUID, workspace_id: UUID, *, actor: str) -> None:
     """The workspace with its sources, documents and index. Cannot be undone."""
     async with database.transaction(TenantContext.system(organization_id)) as session:
         workspace = await session.get(Workspace, workspace_id)
@@ -72,6 +73,14 @@ async def delete_workspace(database: Database, organization_id: UUID, workspace_
         await session.delete(workspace)
         await session.flush()
         await session.execute(text("SELECT opaa_drop_workspace_partitions(:id)"), {"id": workspace_id})
+        await audit.record(
+            session,
+            organization_id,
+            actor,
+            "workspace.deleted",
+            target=f"workspace:{workspace_id}",
+            details={"name": workspace.name},
+        )
 
 
 def _checked_name(name: str) -> str:

@@ -11,7 +11,8 @@ from opaa.answering.citations import Citation, Passage, cite
 from opaa.answering.sentences import Sentence, split_sentences
 from opaa.errors import EmbedderUnavailableError
 from opaa.llm.port import Embedder
-from opaa.retrieval.analysis import Concept, analyze_question
+from opaa.retrieval.analysis import analyze_question
+from opaa.vectors.port import Concept
 
 MOST_SENTENCES = 4
 MOST_FROM_ONE_PASSAGE = 3

@@ -54,7 +54,8 @@ def split_sentences(passage: str) -> list[Sentence]:
         if _HEADING.match(block):
             sentences.append(Sentence(plain(block.strip().lstrip("#").strip()), start, end, heading=True))
             continue
-        offset = start + len(_MARKER.match(block)[0])  # type: ignore[index] - matches the empty string
+        marker = _MARKER.match(block)
+        offset = start + (marker.end() if marker else 0)
         sentences.extend(_sentences_of(passage, offset, end))
     return sentences
 

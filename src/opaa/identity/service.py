@@ -112,6 +112,15 @@ async def first_admin(database: Database, organization_id: UUID) -> str | None:
         return password
 
 
+async def first_user(database: Database, organization_id: UUID) -> Identity:
+    """The oldest account, which everybody is where authentication is off."""
+    async with database.session(_outside(organization_id)) as session:
+        user = await session.scalar(select(User).order_by(User.id).limit(1))
+        if user is None:
+            raise AuthenticationError("There is no account yet")
+        return await identity_of(session, user)
+
+
 async def find_user(session: AsyncSession, login: str) -> User:
     """A user by login (any case) or id. Raises NotFoundError."""
     user = await session.scalar(select(User).where(func.lower(User.login) == login.strip().lower()))

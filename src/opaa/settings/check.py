@@ -7,6 +7,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from cron_descriptor import get_description
+
 from opaa.errors import SettingsError
 from opaa.settings.load import InvalidSettingsError, load, misspelt
 from opaa.settings.model import Settings, environment_name, is_secret, is_used
@@ -16,10 +18,11 @@ WEAK_SECRETS = {"secret", "changeme", "change-me", "password", "opaa", "default"
 
 @dataclass
 class Report:
-    """`problems` stop the start; `warnings` do not."""
+    """`problems` stop the start; `warnings` do not; `schedules` says each schedule in words."""
 
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    schedules: list[str] = field(default_factory=list)
     settings: Settings | None = None
 
 
@@ -35,6 +38,9 @@ def check(environment: Mapping[str, str] | None = None, config_file: Path | None
     report.warnings.extend(misspelt(environment))
     _check_consistency(report.settings, report)
     _check_safety(report.settings, report)
+    if report.settings.indexing_schedule:
+        words = get_description(report.settings.indexing_schedule)
+        report.schedules.append(f"INDEXING_SCHEDULE: {words[:1].lower()}{words[1:]} (UTC)")
     return report
 
 

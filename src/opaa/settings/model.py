@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from croniter import croniter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 MEBIBYTE = 1024 * 1024
@@ -47,7 +48,14 @@ def absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
+def cron(expression: str) -> str:
+    if not croniter.is_valid(expression):
+        raise ValueError("must be five cron fields")
+    return expression
+
+
 AbsolutePath = Annotated[Path, AfterValidator(absolute)]
+CronExpression = Annotated[str, AfterValidator(cron)]
 
 
 class Settings(BaseModel):
@@ -151,7 +159,7 @@ class Settings(BaseModel):
     elasticsearch_host: str | None = setting(None, "Elasticsearch.", yaml="vector_db.hosts", used=False)
     vector_index_prefix: str | None = setting(None, "Prefix of index names.", yaml="vector_db.index_prefix", used=False)
 
-    indexing_schedule: str | None = setting(
+    indexing_schedule: CronExpression | None = setting(
         None,
         "When every source is synchronised, as cron in UTC. Unset: only by hand.",
         yaml="data_sources.schedule",

@@ -1,0 +1,5 @@
+"""`python -m opaa` is `opaa`."""
+
+from opaa.cli.main import main
+
+main()

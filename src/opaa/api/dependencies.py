@@ -1,0 +1,125 @@
+"""What endpoints ask for: the runtime, who is asking, and whether that person may."""
+
+import hmac
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Query, Request
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from opaa.access.models import Workspace
+from opaa.access.permissions import PERMISSIONS
+from opaa.errors import AuthenticationError, InvalidInputError, NotFoundError, PermissionDeniedError
+from opaa.identity import service as identity_service
+from opaa.identity.credentials import csrf_token
+from opaa.identity.service import Identity
+from opaa.runtime import Runtime
+
+SESSION_COOKIE = "opaa_session"
+CSRF_HEADER = "X-CSRF-Token"
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+
+
+def get_runtime(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+RuntimeDependency = Annotated[Runtime, Depends(get_runtime)]
+
+
+async def authenticate(request: Request, runtime: RuntimeDependency) -> Identity:
+    """The person of a request, by bearer token or session cookie. Raises AuthenticationError."""
+    authorization = request.headers.get("authorization", "")
+    if authorization:
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not runtime.settings.api_key_enabled:
+            raise AuthenticationError("Only bearer tokens are accepted, where the administrator allows them")
+        return await identity_service.authenticate_token(runtime.database, runtime.key, token.strip())
+    cookie = request.cookies.get(SESSION_COOKIE)
+    if cookie:
+        identity = await identity_service.authenticate_session(runtime.database, runtime.key, cookie)
+        _check_csrf(request, runtime, identity)
+        return identity
+    if not runtime.settings.enable_auth:
+        return await identity_service.first_user(runtime.database, runtime.organization_id)
+    raise AuthenticationError("Log in to go on")
+
+
+def _check_csrf(request: Request, runtime: Runtime, identity: Identity) -> None:
+    if request.method in SAFE_METHODS or identity.session_id is None:
+        return
+    expected = csrf_token(runtime.key, identity.session_id)
+    if not hmac.compare_digest(request.headers.get(CSRF_HEADER, ""), expected):
+        raise PermissionDeniedError(f"The header {CSRF_HEADER} is missing or wrong; reload the page")
+
+
+CurrentIdentity = Annotated[Identity, Depends(authenticate)]
+
+
+def requires(operation: str) -> Callable[..., Coroutine[Any, Any, Identity]]:
+    """A dependency that lets through who may do `operation` (see access/permissions.py)."""
+    if operation not in PERMISSIONS:
+        raise ValueError(f"{operation} is not an operation")
+
+    async def check(identity: CurrentIdentity) -> Identity:
+        if not identity.may(operation):
+            what = "token's scopes do" if identity.scopes is not None else "role does"
+            raise PermissionDeniedError(f"Your {what} not allow {operation}")
+        return identity
+
+    return check
+
+
+MayAsk = Annotated[Identity, Depends(requires("ask"))]
+MaySearch = Annotated[Identity, Depends(requires("search"))]
+DocumentsRead = Annotated[Identity, Depends(requires("documents:read"))]
+DocumentsWrite = Annotated[Identity, Depends(requires("documents:write"))]
+ConversationsRead = Annotated[Identity, Depends(requires("conversations:read"))]
+ConversationsWrite = Annotated[Identity, Depends(requires("conversations:write"))]
+FeedbackWrite = Annotated[Identity, Depends(requires("feedback:write"))]
+SourcesRead = Annotated[Identity, Depends(requires("sources:read"))]
+SourcesWrite = Annotated[Identity, Depends(requires("sources:write"))]
+WorkspacesRead = Annotated[Identity, Depends(requires("workspaces:read"))]
+WorkspacesWrite = Annotated[Identity, Depends(requires("workspaces:write"))]
+TokensRead = Annotated[Identity, Depends(requires("tokens:read"))]
+TokensWrite = Annotated[Identity, Depends(requires("tokens:write"))]
+MetricsRead = Annotated[Identity, Depends(requires("metrics:read"))]
+
+
+async def open_session(runtime: RuntimeDependency, identity: CurrentIdentity) -> AsyncIterator[AsyncSession]:
+    """A session in the asking person's context; the endpoint commits."""
+    async with runtime.database.session(identity.context) as session:
+        yield session
+
+
+SessionDependency = Annotated[AsyncSession, Depends(open_session)]
+Limit = Annotated[int, Query(ge=1, le=200, description="Most items of one page.")]
+Cursor = Annotated[str | None, Query(max_length=2000, description="`next_cursor` of the page before.")]
+WorkspaceQuery = Annotated[str | None, Query(max_length=200, description="Name or id of a workspace.")]
+
+
+def own_workspace(identity: Identity, name_or_id: str) -> Workspace:
+    """One of the workspaces that a person may read, by name (any case) or id. Raises NotFoundError."""
+    wanted = name_or_id.strip().lower()
+    for workspace in identity.workspaces:
+        if wanted in {workspace.name.lower(), str(workspace.id)}:
+            return workspace
+    raise NotFoundError(f"There is no workspace {name_or_id[:100]!r}")
+
+
+def workspace_ids(identity: Identity, name_or_id: str | None) -> list[UUID]:
+    """The ids of the one named, or of all that the person may read."""
+    if name_or_id:
+        return [own_workspace(identity, name_or_id).id]
+    return [workspace.id for workspace in identity.workspaces]
+
+
+def parse_cursor(cursor: str | None) -> UUID | None:
+    if cursor is None:
+        return None
+    try:
+        return UUID(cursor)
+    except ValueError as error:
+        raise InvalidInputError("The cursor is not one that a page returned") from error

@@ -1,0 +1,67 @@
+"""The shapes that several resources share."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from opaa.retrieval.service import SearchHit
+
+Item = TypeVar("Item")
+
+
+class Input(BaseModel):
+    """What callers send: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page of a list; `next_cursor` is null on the last."""
+
+    items: list[Item]
+    next_cursor: str | None = None
+
+
+class Listing(BaseModel, Generic[Item]):
+    """A list that needs no pages."""
+
+    items: list[Item]
+
+
+class Named(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    name: str
+
+
+class PassageOut(BaseModel):
+    """A passage of a document; the offsets count characters of the document's text."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    chunk_id: UUID
+    heading_path: list[str]
+    text: str
+    start_offset: int
+    end_offset: int
+    score: float
+
+
+class SearchResultOut(PassageOut):
+    """A document with its best passage, and the next best ones in `passages`."""
+
+    document_id: UUID
+    title: str
+    uri: str
+    source: str
+    workspace_id: UUID
+    updated_at: datetime | None
+    passages: list[PassageOut]
+
+
+def results_out(hits: Sequence[SearchHit]) -> list[SearchResultOut]:
+    return [SearchResultOut.model_validate(hit) for hit in hits]
