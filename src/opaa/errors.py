@@ -80,7 +80,16 @@ class EmbedderUnavailableError(UnavailableError):
 
 
 class ModelUnavailableError(UnavailableError):
+    """The language model failed, timed out or is not configured.
+
+    `reason` is one of the stable words in `opaa.llm.chat.Reason`, fit for a metric's label.
+    """
+
     code = "model-unavailable"
+
+    def __init__(self, message: str, *, reason: str = "unavailable") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class StorageFullError(OpaaError):

@@ -25,7 +25,7 @@ class Embedder(Protocol):
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text as a passage, prefix and special tokens included, not cut at `max_tokens`. CPU-bound:
-        milliseconds for a long document. An endpoint's counts are estimates that err on the high side."""
+        milliseconds for a long document. An endpoint's counts are estimates."""
         ...
 
     async def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -52,11 +52,13 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one call took. `cost` is in US dollars, 0 where the model's price is unknown or it has none."""
+    """What one call took. `cost` is in US dollars, 0 where the model's price is unknown or it has none. `truncated`:
+    the text ends where it does only because it reached `max_tokens`."""
 
     input_tokens: int
     output_tokens: int
     cost: Decimal
+    truncated: bool = False
 
 
 class ChatModel(Protocol):
