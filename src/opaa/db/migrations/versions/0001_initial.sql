@@ -302,19 +302,6 @@ CREATE INDEX attributes_document_idx ON attributes (document_id);
 CREATE INDEX attributes_value_idx ON attributes (workspace_id, value, name);
 CREATE INDEX attributes_number_idx ON attributes (workspace_id, name, number) WHERE number IS NOT NULL;
 
--- The fields that the documents of a workspace have, counted again after an indexing run.
-CREATE TABLE attribute_fields (
-  organization_id uuid NOT NULL,
-  workspace_id uuid NOT NULL,
-  name text COLLATE "C" NOT NULL,
-  kind text NOT NULL,
-  label text NOT NULL,
-  documents integer NOT NULL,
-  distinct_values integer NOT NULL,
-  PRIMARY KEY (workspace_id, name, kind),
-  FOREIGN KEY (organization_id, workspace_id) REFERENCES workspaces (organization_id, id) ON DELETE CASCADE
-);
-
 -- ── conversations, usage, audit ─────────────────────────────────────────────────────────────────────────────────
 
 CREATE TABLE conversations (
@@ -398,7 +385,7 @@ BEGIN
   -- The organization's own business: any of its people through the API, which checks roles.
   FOREACH listed IN ARRAY ARRAY['workspaces', 'users', 'workspace_members', 'sessions', 'api_tokens', 'sources',
     'source_runs', 'source_items', 'index_generations', 'terms', 'lexical_statistics', 'term_changes',
-    'attribute_fields', 'usage_records', 'audit_log'] LOOP
+    'usage_records', 'audit_log'] LOOP
     EXECUTE format('CREATE POLICY tenant ON %I USING (%s) WITH CHECK (%s)', listed, own, own);
   END LOOP;
   EXECUTE 'CREATE POLICY tenant ON organizations USING (id = (SELECT opaa_organization_id()))'
