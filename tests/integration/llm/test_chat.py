@@ -126,6 +126,7 @@ async def test_a_model_that_does_not_begin_is_left_at_the_deadline(server, model
     assert (await fails(model, timeout_s=0.4)).reason == Reason.TIMEOUT
 
 
+@pytest.mark.req("LLM-2")
 async def test_a_short_outage_is_bridged(server, model):
     server.chat_replies.extend(
         [Failure(429, "rate_limit_exceeded", retry_after_s=0.01), Failure(503, retry_after_s=0.01)]
@@ -146,7 +147,7 @@ async def test_nobody_listening(unused_address):
     assert error.reason == Reason.UNREACHABLE
 
 
-@pytest.mark.req("SEC-5")
+@pytest.mark.req("CFG-3")
 async def test_a_wrong_key_is_not_repeated_in_the_error(server):
     error = await fails(OpenAIChatModel(base_url=server.base_url, model="fake-model", api_key="sk-wrong-secret"))
     assert error.reason == Reason.UNAUTHORIZED
@@ -161,6 +162,7 @@ async def test_without_a_key_none_is_taken_from_the_environment(server, monkeypa
     assert "sk-of-somebody-else" not in str(server.requests[0].headers)
 
 
+@pytest.mark.req("LLM-2")
 async def test_a_dead_endpoint_is_not_asked_again_for_a_while(server):
     model = OpenAIChatModel(
         base_url=server.base_url, model="fake-model", api_key=server.api_key, breaker_threshold=2, breaker_pause_s=60
