@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean, pstdev
 from uuid import UUID
 
 from opaa.vectors.port import Candidate
 
 SECOND_PASSAGE = 0.05
+DEVIATIONS = 4.0
+FEW_CANDIDATES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,14 +17,14 @@ class FusionWeights:
     """`lexical` is the share of the lexical side when a passage matches all words of the question; it shrinks with
     the share that the best passage matches. `attributes` is added in full to a document that meets every constraint."""
 
-    lexical: float = 0.65
-    attributes: float = 0.5
+    lexical: float = 0.6
+    attributes: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class FusedChunk:
-    """`score` 0 to 1; `coverage` the share of the question's idf mass found in the chunk; `cosine` where the dense side
-    returned the chunk."""
+    """`score` is about 0 to 1; `coverage` the share of the question's idf mass found in the chunk; `cosine` is there
+    where the dense side returned the chunk."""
 
     chunk_id: UUID
     document_id: UUID
@@ -32,7 +35,7 @@ class FusedChunk:
 
 @dataclass(slots=True)
 class FusedDocument:
-    """A document with its chunks, best first. `score` is at most 1 + the weight of attributes."""
+    """A document with its chunks, best first; `attributes` is the share of constraints it meets."""
 
     document_id: UUID
     score: float
@@ -41,21 +44,20 @@ class FusedDocument:
 
 
 def fuse_chunks(lexical: Sequence[Candidate], dense: Sequence[Candidate], weight: float) -> list[FusedChunk]:
-    """A convex mix of scores scaled to 0..1, best first.
+    """A convex mix of scaled scores, best first.
 
-    Lexical scores are divided by the best, cosines stretched from the worst returned to the best: BM25 has a natural
-    zero, cosines of one model lie close together. When even the best lexical hit matches few of the question's words
-    (another language, a description) its scaled score says little, so the weight moves to the dense side.
+    BM25 has a natural zero, so lexical scores are divided by the best. Cosines of one question lie close together, so
+    they are taken as standard deviations above their mean. When even the best lexical hit matches few of the question's
+    words (another language, a description), its scaled score says little: the weight moves to the dense side.
     """
     if not dense:
         weight = 1.0
     elif not lexical:
         weight = 0.0
     else:
-        weight *= max(candidate.coverage for candidate in lexical) ** 0.5
-    words = _scaled(lexical, 0.0)
-    low = min((candidate.score for candidate in dense), default=0.0)
-    meanings = _scaled(dense, low if len(dense) > 1 else 0.0)
+        weight *= max(candidate.coverage for candidate in lexical)
+    words = _shares_of_best(lexical)
+    meanings = _deviations(dense)
     coverage = {candidate.chunk_id: candidate.coverage for candidate in lexical}
     cosine = {candidate.chunk_id: candidate.score for candidate in dense}
     documents = {candidate.chunk_id: candidate.document_id for candidate in [*dense, *lexical]}
@@ -95,8 +97,20 @@ def group_by_document(
     return sorted(documents.values(), key=lambda document: (-document.score, document.document_id.bytes))
 
 
-def _scaled(candidates: Sequence[Candidate], low: float) -> dict[UUID, float]:
-    high = max((candidate.score for candidate in candidates), default=0.0)
-    if high <= low:
+def _shares_of_best(candidates: Sequence[Candidate]) -> dict[UUID, float]:
+    best = max((candidate.score for candidate in candidates), default=0.0)
+    return {candidate.chunk_id: candidate.score / best if best > 0 else 0.0 for candidate in candidates}
+
+
+def _deviations(candidates: Sequence[Candidate]) -> dict[UUID, float]:
+    """0 for the mean and below, 1 for `DEVIATIONS` standard deviations above it; of few candidates the best gets 1."""
+    if not candidates:
+        return {}
+    scores = [candidate.score for candidate in candidates]
+    low, unit = fmean(scores), DEVIATIONS * pstdev(scores)
+    if len(candidates) < FEW_CANDIDATES:
+        low = min(scores) if len(scores) > 1 else 0.0
+        unit = max(scores) - low
+    if unit <= 0:
         return {candidate.chunk_id: 1.0 for candidate in candidates}
-    return {candidate.chunk_id: (candidate.score - low) / (high - low) for candidate in candidates}
+    return {candidate.chunk_id: max(candidate.score - low, 0.0) / unit for candidate in candidates}
