@@ -164,14 +164,14 @@ def create_embedder(settings: Settings) -> Embedder:
             dimension=settings.llm_embedding_dimension,
         )
     from opaa.llm.bundled_model import ensure_bundled_model  # noqa: PLC0415
+    from opaa.llm.centering import CenteredEmbedder  # noqa: PLC0415
     from opaa.llm.local_embedder import LocalEmbedder  # noqa: PLC0415
 
-    folder = (
-        Path(settings.llm_embedding_model)
-        if settings.llm_embedding_model
-        else ensure_bundled_model(settings.models_dir)
-    )
-    return LocalEmbedder(folder, threads=settings.embedder_threads)
+    if settings.llm_embedding_model:
+        return LocalEmbedder(Path(settings.llm_embedding_model), threads=settings.embedder_threads)
+    bundled = LocalEmbedder(ensure_bundled_model(settings.models_dir), threads=settings.embedder_threads)
+    # Measured with the bundled model only, so a model of the operator's own stays as it is.
+    return CenteredEmbedder(bundled)
 
 
 def create_chat_model(settings: Settings) -> ChatModel | None:
