@@ -19,6 +19,8 @@ _HTML_AUTHOR = re.compile(r"<meta\b(?=[^>]*\bname\s*=\s*[\"']?author)[^>]*\bcont
 _DATA_URI = re.compile(r"(\b(?:src|href)\s*=\s*[\"']?)data:[^\"'>\s]*", re.I)
 # Kreuzberg escapes all punctuation; only at the start of a line, and of `|` in tables, does that carry meaning.
 _NEEDLESS_ESCAPE = re.compile(r"(?:(?<=[^\s\\])|(?<=\S ))\\(?=[*_<>\[\]()~$#&!+\-.=`{}'\"])|\\(?=[<&$~=(\"'])")
+# In PDFs the last line of a paragraph is at times taken for a list item; a real list follows a full stop or colon.
+_FALSE_ITEM = re.compile(r"^([^#\-|>\s][^\n]{60,}[\w,])\n\n- (?!.*\n\n?- )", re.MULTILINE)
 _PLACEHOLDERS = frozenset({"(unspecified)", "(anonymous)", "anonymous", "untitled", "unknown", "none", "null"})
 _MAX_PARTS = 500
 
@@ -56,7 +58,7 @@ def office_to_markdown(data: bytes, content_type: str, limits: Limits) -> tuple[
 def pdf_to_markdown(data: bytes, limits: Limits) -> tuple[str, dict[str, JSON], tuple[str, ...]]:
     """(Markdown, {"title", "author", "created", "modified", "pages"}, warnings)."""
     text, metadata = _kreuzberg(data, kinds.PDF)
-    return text, metadata, ()
+    return _FALSE_ITEM.sub(r"\1 ", text), metadata, ()
 
 
 def mail_to_markdown(data: bytes, limits: Limits) -> tuple[str, dict[str, JSON], tuple[str, ...]]:
