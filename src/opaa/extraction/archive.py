@@ -51,7 +51,7 @@ def repack(data: bytes, limits: Limits, *, stand_ins: bool = False) -> bytes:
 
 def restore(text: str) -> str:
     """`text` with the stand-ins of `repack` turned back into the characters they stand for."""
-    return text.translate(_BACK) if "\U0010ff00" <= max(text, default="") <= "\U0010ff04" else text
+    return text.translate(_BACK) if any(stand_in in text for stand_in in _STAND_INS.values()) else text
 
 
 def _check_directory(entries: list[zipfile.ZipInfo], size: int, limits: Limits) -> None:

@@ -15,8 +15,9 @@ _Read = tuple[str, dict[str, JSON], tuple[str, ...]]
 
 _TITLE_CHARS = 300
 _HEADING_LINES = 200
+_LINE_CHARS = 1_000
 _MARKUP = re.compile(r"[*`]+|\b_{1,3}(?=\s|$)|(?:(?<=\s)|^)_{1,3}\b|!?\[([^\]]*)\]\([^)]*\)")
-_DATA_URI = re.compile(r"\(data:[^)\s]{64,}\)")
+_DATA_URI = re.compile(r"\(data:[^()\s]{64,}\)")
 
 
 def convert(data: bytes, file_name: str, limits: Limits) -> Extracted:
@@ -113,7 +114,7 @@ def _title(text: str, metadata: dict[str, JSON], content_type: str, file_name: s
 def _first_heading(text: str, max_level: int) -> str | None:
     """The first heading up to `max_level` near the top, without markup; headings in code do not count."""
     fence = ""
-    lines = text.split("\n", _HEADING_LINES)[:_HEADING_LINES]
+    lines = [line[:_LINE_CHARS] for line in text.split("\n", _HEADING_LINES)[:_HEADING_LINES]]
     for number, line in enumerate(lines):
         if line.startswith(("```", "~~~")):
             fence = "" if fence == line[:3] else fence or line[:3]

@@ -1,7 +1,8 @@
 """Documents are read in child processes that can be killed.
 
-Every format goes through a child, Markdown too: one round trip costs about 0.2 ms, so a second way for "harmless"
-formats would save nothing that shows beside the embedder, and would have to be defended on its own (regular
+Every format goes through a child, Markdown too: a small file costs about 0.4 ms there and back (benchmark
+`tests/benchmark/extraction.py`), so a second way for "harmless" formats would save nothing that shows beside the
+embedder, and would have to be defended on its own (regular
 expressions, YAML and decoders meet hostile text as well). Formats that need no heavy library never load it.
 """
 

@@ -2,8 +2,9 @@
 
 import html
 import re
-from email import message_from_bytes, policy
+from email import message_from_bytes
 from email.message import EmailMessage
+from email.policy import EmailPolicy, Policy
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -12,10 +13,10 @@ from opaa.extraction.archive import repack, restore
 from opaa.extraction.clean import decode
 from opaa.extraction.port import JSON, Limits, Reason, refusal
 
-_HTML_CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w-]+)", re.I)
-_HTML_TITLE = re.compile(r"<title[^>]*>(.*?)</title\s*>", re.I | re.S)
-_HTML_META = re.compile(r"<meta\b[^>]*>", re.I)
-_HTML_AUTHOR = re.compile(r"<meta\b(?=[^>]*\bname\s*=\s*[\"']?author)[^>]*\bcontent\s*=\s*[\"']?([^\"'>]+)", re.I)
+_HTML_CHARSET = re.compile(rb"<meta[^<>]+charset\s*=\s*[\"']?\s*([\w-]+)", re.I)
+_HTML_TITLE = re.compile(r"<title[^<>]*>([^<]{0,2000})</title\s*>", re.I)
+_HTML_META = re.compile(r"<meta\b[^<>]*>", re.I)
+_HTML_AUTHOR = re.compile(r"<meta\b(?=[^<>]*\bname\s*=\s*[\"']?author)[^<>]*\bcontent\s*=\s*[\"']?([^\"'>]+)", re.I)
 _DATA_URI = re.compile(r"(\b(?:src|href)\s*=\s*[\"']?)data:[^\"'>\s]*", re.I)
 # Kreuzberg escapes all punctuation; only at the start of a line, and of `|` in tables, does that carry meaning.
 _NEEDLESS_ESCAPE = re.compile(r"(?:(?<=[^\s\\])|(?<=\S ))\\(?=[*_<>\[\]()~$#&!+\-.=`{}'\"])|\\(?=[<&$~=(\"'])")
@@ -23,6 +24,17 @@ _NEEDLESS_ESCAPE = re.compile(r"(?:(?<=[^\s\\])|(?<=\S ))\\(?=[*_<>\[\]()~$#&!+\
 _FALSE_ITEM = re.compile(r"^([^#\-|>\s][^\n]{60,}[\w,])\n\n- (?!.*\n\n?- )", re.MULTILINE)
 _PLACEHOLDERS = frozenset({"(unspecified)", "(anonymous)", "anonymous", "untitled", "unknown", "none", "null"})
 _MAX_PARTS = 500
+_MAX_HEADER_CHARS = 20_000
+
+
+class _BoundedPolicy(EmailPolicy):
+    """Cuts headers before they are parsed: the standard library needs quadratic time and memory for long ones."""
+
+    def header_fetch_parse(self, name: str, value: str) -> object:
+        return super().header_fetch_parse(name, value[:_MAX_HEADER_CHARS])
+
+
+_BOUNDED: "Policy[EmailMessage]" = _BoundedPolicy()
 
 
 def html_to_markdown(data: bytes, limits: Limits) -> tuple[str, dict[str, JSON], tuple[str, ...]]:
@@ -58,6 +70,9 @@ def office_to_markdown(data: bytes, content_type: str, limits: Limits) -> tuple[
 def pdf_to_markdown(data: bytes, limits: Limits) -> tuple[str, dict[str, JSON], tuple[str, ...]]:
     """(Markdown, {"title", "author", "created", "modified", "pages"}, warnings)."""
     text, metadata = _kreuzberg(data, kinds.PDF)
+    pages = metadata.get("pages")
+    if isinstance(pages, int) and pages > limits.max_pages:
+        raise refusal(Reason.TOO_LARGE, f"{pages:,} pages, {limits.max_pages:,} allowed")
     return _FALSE_ITEM.sub(r"\1 ", text), metadata, ()
 
 
@@ -67,13 +82,15 @@ def mail_to_markdown(data: bytes, limits: Limits) -> tuple[str, dict[str, JSON],
     The text starts with the headers, so that sender and date are found by search. Attachments are named, not opened.
     """
     try:
-        message = message_from_bytes(data, policy=policy.default)
+        message = message_from_bytes(data, policy=_BOUNDED)
         if sum(1 for _ in message.walk()) > _MAX_PARTS:
             raise refusal(Reason.TOO_COMPLEX, f"more than {_MAX_PARTS} parts")
         metadata = _mail_headers(message)
         body, warnings = _mail_body(message, limits)
     except RecursionError as error:
         raise refusal(Reason.TOO_COMPLEX, "mail parts nested too deeply") from error
+    if any(len(value) > _MAX_HEADER_CHARS for _, value in message.raw_items()):
+        warnings = (f"A header is longer than {_MAX_HEADER_CHARS:,} characters and was cut.", *warnings)
     lines = [f"# {metadata['subject']}\n"] if metadata.get("subject") else []
     for name in ("from", "to", "cc", "date", "attachments"):
         value = metadata.get(name)
@@ -91,7 +108,8 @@ def _mail_headers(message: EmailMessage) -> dict[str, JSON]:
         metadata["from"] = sender
     for name in ("to", "cc"):
         if value := _header(message, name):
-            metadata[name] = [part.strip() for part in re.split(r",(?=(?:[^\"]*\"[^\"]*\")*[^\"]*$)", value)]
+            addresses: list[JSON] = [str(address) for address in getattr(message[name], "addresses", ())]
+            metadata[name] = addresses or value
     if date := _header(message, "date"):
         try:
             metadata["date"] = parsedate_to_datetime(date).isoformat()

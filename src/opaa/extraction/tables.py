@@ -1,11 +1,10 @@
 """Rows → Markdown, so that every passage cut from a long table still says what its columns mean."""
 
-import re
 from collections.abc import Iterator, Sequence
 
 _MAX_TABLE_CHARS = 1_000
 _MAX_COLUMNS = 12
-_SEPARATOR = re.compile(r"^\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$")
+_SEPARATOR_CHARS = frozenset("|:- \t")
 
 
 def render_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -74,4 +73,4 @@ def repeat_headers(markdown: str) -> str:
 
 
 def _is_separator(line: str) -> bool:
-    return "|" in line and "-" in line and _SEPARATOR.match(line) is not None
+    return "|" in line and "-" in line and set(line) <= _SEPARATOR_CHARS

@@ -14,6 +14,8 @@ CountTokens = Callable[[Sequence[str]], list[int]]
 _WINDOW_CHARS = 16_000
 # A chunk below this share of the limit is joined to a neighbour when both fit.
 _SMALL_SHARE = 1 / 3
+# Headings go into every passage's embedding; a paragraph marked as a heading must not crowd out the text.
+_TITLE_CHARS = 200
 _LINE = re.compile(r"^ {0,3}(?:(#{1,6})(?=[ \t]|$)([^\n]*)|(`{3,}|~{3,})([^\n]*))", re.MULTILINE)
 _SETEXT = re.compile(
     r"(?:\A|(?<=\n))(?![ \t]*[>#|*+\-`~]|[ \t]*\d+[.)]|[ \t]*\n)([^\n]+)\n {0,3}(=+|-{2,})[ \t]*(?=\n|\Z)"
@@ -105,7 +107,7 @@ def _is_alone(text: str, at: int) -> bool:
 
 
 def _plain(title: str) -> str:
-    title = _CLOSING_HASHES.sub("", title.strip()).strip()
+    title = _CLOSING_HASHES.sub("", title.strip()[:_TITLE_CHARS]).strip()
     return " ".join(title.replace("**", "").replace("`", "").split())
 
 

@@ -90,6 +90,43 @@ async def test_deep_html_and_mail_neither_crash_nor_hang(pool: ExtractionPool) -
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_a_sheet_as_large_as_a_sheet_can_be_is_refused_or_read_in_bounds(pool: ExtractionPool) -> None:
+    (result, after) = await pool.extract_many([(files.vast_xlsx(), "a.xlsx"), (b"# After", "a.md")])
+    assert not isinstance(after, ExtractionError)
+    if isinstance(result, ExtractionError):
+        assert result.reason in {Reason.MEMORY, Reason.TOO_LARGE, Reason.CORRUPT}
+    else:
+        assert len(result.text) < 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("<!---->" * 100_000 + "x", "a.md"),
+        ("<html>" + "<meta name " * 300_000, "a.html"),
+        ("<html>" + "<title>" * 300_000, "a.html"),
+        ("<!doctype html>" + "<!--" * 300_000, "a.html"),
+        ("(data:" * 300_000, "a.md"),
+        ("# " + "[" * 2_000_000, "a.md"),
+        ("# x" + " #" * 1_000_000 + "x", "a.md"),
+        ("a\n" + " " * 1_000_000 + "|-", "a.md"),
+        ("a|b\n" + " " * 1_000_000 + "|-x", "a.md"),
+        ("---\n" + "a: b\n" * 200_000 + "---", "a.md"),
+        ("---\n" + "- " * 8_000 + "a: b\n---\nx", "a.md"),
+        ("=" * 1_000_000 + "x\n" + "-" * 1_000_000 + "x", "a.md"),
+        ("\n" + " \n" * 1_000_000 + "x", "a.txt"),
+        ('"' * 1_000_000 + ",\n" + ",;" * 500_000, "a.csv"),
+        ("MIME-Version: 1.0\nTo: " + "a@b.example, " * 50_000 + "\n\nx", "a.eml"),
+        ("MIME-Version: 1.0\nSubject: " + "=?utf-8?q?=41?= " * 20_000 + "\n\nx", "a.eml"),
+    ],
+)
+async def test_text_made_to_stall_patterns_is_read_or_refused_in_moments(text: str, name: str) -> None:
+    async with ExtractionPool(Limits(timeout_s=15)) as pool:
+        (result,) = await pool.extract_many([(text.encode(), name)])
+        assert not isinstance(result, ExtractionError) or result.reason in {Reason.NO_TEXT, Reason.TOO_COMPLEX}
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_very_long_line_is_read(pool: ExtractionPool) -> None:
     assert len((await pool.extract(b"a" * 8_000_000, "a.txt")).text) == 8_000_000
 

@@ -4,8 +4,9 @@ from email.message import EmailMessage
 
 import pytest
 
+from opaa.errors import ExtractionError
 from opaa.extraction.convert import convert
-from opaa.extraction.port import Extracted, Limits
+from opaa.extraction.port import Extracted, Limits, Reason
 from tests.integration.extraction import files
 
 pytestmark = pytest.mark.req("SRC-7")
@@ -50,6 +51,12 @@ def test_pdf_text_and_umlauts() -> None:
     result = read(files.pdf(["Prüfprotokoll für NL-100", "Ergebnis: bestanden"]), "protokoll_2025.pdf")
     assert result.text == "Prüfprotokoll für NL-100 Ergebnis: bestanden"
     assert result.title == "protokoll 2025"
+
+
+def test_more_pages_than_allowed_are_refused() -> None:
+    with pytest.raises(ExtractionError) as caught:
+        convert(files.pdf(["one page"]), "a.pdf", Limits(max_pages=0))
+    assert caught.value.reason == Reason.TOO_LARGE
 
 
 def test_mail_headers_become_fields_and_text_and_attachments_are_named() -> None:
