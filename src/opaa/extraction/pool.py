@@ -164,7 +164,12 @@ class _Child:
 
     @property
     def alive(self) -> bool:
-        return self._process.returncode is None and not self._answers.at_eof()
+        """Asks the kernel, because the event loop learns of an end only later; leaves the exit status for the loop."""
+        try:
+            ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return False
+        return ended is None
 
     async def ask(self, data: bytes, file_name: str, max_answer_bytes: int) -> bytes:
         """The child's answer. Raises EOFError or ConnectionError when the child ended or does not keep the protocol."""

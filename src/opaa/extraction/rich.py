@@ -6,7 +6,7 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import EmailPolicy, Policy
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, cast
 
 from opaa.extraction import content_type as kinds
 from opaa.extraction.archive import repack, restore
@@ -30,11 +30,11 @@ _MAX_HEADER_CHARS = 20_000
 class _BoundedPolicy(EmailPolicy):
     """Cuts headers before they are parsed: the standard library needs quadratic time and memory for long ones."""
 
-    def header_fetch_parse(self, name: str, value: str) -> object:
-        return super().header_fetch_parse(name, value[:_MAX_HEADER_CHARS])
+    def header_fetch_parse(self, name: str, value: str) -> str:
+        return cast(str, super().header_fetch_parse(name, value[:_MAX_HEADER_CHARS]))
 
 
-_BOUNDED: "Policy[EmailMessage]" = _BoundedPolicy()
+_BOUNDED = cast("Policy[EmailMessage]", _BoundedPolicy())
 
 
 def html_to_markdown(data: bytes, limits: Limits) -> tuple[str, dict[str, JSON], tuple[str, ...]]:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -58,9 +59,7 @@ async def test_a_child_that_was_killed_while_it_rested_is_replaced(pool: Extract
     (first,) = pool.child_pids
     os.kill(first, signal.SIGKILL)
     await _gone(first)
-    result = (await pool.extract_many([(b"two", "a.txt")]))[0]
-    if isinstance(result, ExtractionError):  # the kernel had not told us yet
-        assert result.reason == Reason.CRASHED
+    assert (await pool.extract(b"two", "a.txt")).text == "two"
     assert (await pool.extract(b"three", "a.txt")).text == "three"
     assert first not in pool.child_pids
 
@@ -103,15 +102,37 @@ async def test_what_a_library_prints_does_not_disturb_the_answer(pool: Extractio
     assert (await pool.extract(b"babble", "a.txt")).text == "babble"
 
 
-async def test_the_child_sees_no_environment_and_no_network(
-    pool: ExtractionPool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_child_sees_no_environment(pool: ExtractionPool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "canary")
     assert "SECRET_KEY" not in (await pool.extract(b"environment", "a.txt")).text
+
+
+async def test_the_child_has_no_network_where_the_kernel_allows_that(pool: ExtractionPool) -> None:
+    probe = "import sys; from opaa.extraction.sandbox import enter_sandbox; sys.exit(0 if enter_sandbox() else 1)"
+    isolated = subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
     with socket.create_server(("127.0.0.1", 0)) as server:
-        with pytest.raises(ExtractionError) as caught:
-            await pool.extract(b"connect", f"{server.getsockname()[1]}.txt")
-        assert caught.value.reason == Reason.CRASHED
+        (result,) = await pool.extract_many([(b"connect", f"{server.getsockname()[1]}.txt")])
+    assert (isinstance(result, ExtractionError) and result.reason == Reason.CRASHED) == isolated
+
+
+async def test_children_die_with_their_parent() -> None:
+    script = (
+        "import asyncio, sys; from opaa.extraction.pool import ExtractionPool\n"
+        "async def main():\n"
+        "    pool = ExtractionPool(command=sys.argv[1:])\n"
+        "    await pool.extract(b'one', 'a.txt')\n"
+        "    print(*pool.child_pids, flush=True)\n"
+        "    await pool.extract(b'hang', 'a.txt')\n"
+        "asyncio.run(main())\n"
+    )
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, *STUBBORN, stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout
+    child = int(await parent.stdout.readline())
+    parent.kill()
+    await parent.wait()
+    await _gone(child)
 
 
 async def test_a_child_ends_after_its_share_of_documents() -> None:
