@@ -63,6 +63,7 @@ _HTML_START = re.compile(
     rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*<(?:!doctype\s+html|html)[\s>]",
     re.I | re.S,
 )
+_SVG_START = re.compile(rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?<svg[\s>]", re.I)
 _MAIL_HEADER = re.compile(
     rb"\A(?:From|To|Return-Path|Received|Delivered-To|Message-ID|MIME-Version|Date|Subject|X-[\w-]+):", re.I
 )
@@ -94,6 +95,8 @@ def detect(data: bytes, file_name: str) -> str:
             raise refusal(Reason.UNSUPPORTED, kind)
     if _HTML_START.match(data[:4096]):
         return HTML
+    if _SVG_START.match(data[:4096]):
+        raise refusal(Reason.UNSUPPORTED, "SVG image")
     if promised == PDF or promised in ZIPPED:
         if b"\x00" in data[:4096] or not data.strip():
             raise refusal(Reason.CORRUPT, "the name promises another kind of file than the bytes are")

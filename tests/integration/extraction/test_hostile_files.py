@@ -53,6 +53,13 @@ async def _reason(pool: ExtractionPool, data: bytes, name: str) -> str:
         (lambda: files.pdf([]), "scan.pdf", Reason.NO_TEXT),
         (lambda: b"\x89PNG\r\n\x1a\n" + bytes(100), "a.png", Reason.UNSUPPORTED),
         (lambda: b"\x89PNG\r\n\x1a\n" + bytes(100), "a.md", Reason.UNSUPPORTED),
+        (
+            lambda: b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
+            "a.md",
+            Reason.UNSUPPORTED,
+        ),
+        (lambda: b"<?xml version='1.0'?><svg onload='x()'>t</svg>", "a.html", Reason.UNSUPPORTED),
+        (lambda: b"a.txt".ljust(257, b"\x00") + b"ustar\x0000" + bytes(1000), "a.tar", Reason.UNSUPPORTED),
         (lambda: b"\x7fELF" + bytes(range(256)) * 9, "a.txt", Reason.UNSUPPORTED),
         (lambda: bytes(range(256)) * 40, "a.dat", Reason.UNSUPPORTED),
         (lambda: b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "a.json", Reason.TOO_COMPLEX),
