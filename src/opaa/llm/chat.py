@@ -91,13 +91,15 @@ class OpenAIChatModel:
             threshold=breaker_threshold,
             pause_s=breaker_pause_s,
         )
+        self._connecting = asyncio.Lock()
         self._backend: Backend | None = None
 
     async def stream(
         self, messages: Sequence[ChatMessage], *, max_tokens: int, temperature: float, timeout_s: float
     ) -> AsyncGenerator[str | Usage, None]:
-        if self._backend is None:
-            self._backend = await asyncio.to_thread(self._connect)
+        async with self._connecting:
+            if self._backend is None:
+                self._backend = await asyncio.to_thread(self._connect)
         from pydantic_ai.settings import ModelSettings  # noqa: PLC0415 - see above
 
         settings = ModelSettings(max_tokens=max_tokens, temperature=temperature, request_timeout=timeout_s)
