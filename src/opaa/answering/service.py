@@ -121,7 +121,7 @@ class Draft:
     model: str = EXTRACTIVE
     degraded: str | None = None
     degraded_detail: str | None = None
-    usage: Usage = Usage(0, 0, Decimal(0))
+    usage: Usage = field(default_factory=lambda: Usage(0, 0, Decimal(0)))
 
 
 class AnswerService:
@@ -166,11 +166,13 @@ class AnswerService:
                 limit=limit or self.options.passages,
             )
         if result.degraded:
-            draft.degraded, draft.degraded_detail = result.degraded, "The search by meaning was not available."
+            draft.degraded, draft.degraded_detail = result.degraded, result.detail
         passages = _passages(result.hits, self.options.passages)
         yield Sources(conversation.id, result.hits)
         yield Status("answering")
-        async with aclosing(self._answer(question, standalone, passages, turns, draft, result)) as events:
+        async with aclosing(
+            self._answer(question, standalone, passages, turns=turns, draft=draft, result=result)
+        ) as events:
             async for event in events:
                 yield event
         answer = self._finish(draft, result, conversation.id, started, question)
@@ -236,6 +238,7 @@ class AnswerService:
         question: str,
         standalone: str,
         passages: Sequence[Passage],
+        *,
         turns: Sequence[ChatMessage],
         draft: Draft,
         result: SearchResult,
@@ -284,12 +287,13 @@ class AnswerService:
                 if isinstance(piece, Usage):
                     draft.usage = _added(draft.usage, piece)
                     continue
+                ready = piece
                 if held is not None:
                     held += piece
                     if NOT_FOUND.startswith(held.strip()[: len(NOT_FOUND)]):
                         continue
-                    piece, held = held, None
-                for event in self._streamed(markers, markers.feed(piece), draft):
+                    ready, held = held, None
+                for event in self._streamed(markers, markers.feed(ready), draft):
                     yield event
         metrics.MODEL_SECONDS.labels(model.name).observe(time.perf_counter() - began)
         if held is not None and (not held.strip() or held.strip().startswith(NOT_FOUND)):

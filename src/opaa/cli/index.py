@@ -23,12 +23,14 @@ async def rebuild(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")
     """
     if not yes:
         typer.confirm("Compute every embedding again?", abort=True)
-    async with runtime() as opened:
-        async with opened.database.transaction(TenantContext.system(opened.organization_id)) as session:
-            await session.execute(text("DELETE FROM chunk_embeddings"))
-            generation = await replace_generation(session, opened.organization_id, opened.embedder)
-            sources = list(await session.scalars(select(Source).where(~Source.paused)))
-            for source in sources:
-                await queue_run(session, "system", source, full=True)
+    async with (
+        runtime() as opened,
+        opened.database.transaction(TenantContext.system(opened.organization_id)) as session,
+    ):
+        await session.execute(text("DELETE FROM chunk_embeddings"))
+        generation = await replace_generation(session, opened.organization_id, opened.embedder)
+        sources = list(await session.scalars(select(Source).where(~Source.paused)))
+        for source in sources:
+            await queue_run(session, "system", source, full=True)
     out.print(f"The index now uses {generation.embedder}; {len(sources)} sources are queued.")
     err.print("A worker must be running (`opaa up` or `opaa worker`).")

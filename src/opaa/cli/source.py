@@ -38,6 +38,7 @@ async def add(
     name: Annotated[str, typer.Option("--name", help="How it is called here.")],
     path: Annotated[Path, typer.Option("--path", help="The folder.")],
     workspace: Annotated[str, typer.Option("--workspace", "-w", help="Who may read it.")],
+    *,
     include: Annotated[list[str] | None, typer.Option("--include", help="Globs of files to index.")] = None,
     exclude: Annotated[list[str] | None, typer.Option("--exclude", help="Globs to leave out.")] = None,
     max_bytes: Annotated[int | None, typer.Option("--max-bytes", min=1, help="Larger files are skipped.")] = None,

@@ -302,7 +302,8 @@ class SourceWork:
             )
             try:
                 async with self.indexer.database.transaction(self.context) as session:
-                    await write_document(session, self.indexer.store, self.source, self.scope, prepared, embeddings=embeddings)
+                    store = self.indexer.store
+                    await write_document(session, store, self.source, self.scope, prepared, embeddings=embeddings)
             except OpaaError:
                 raise
             except Exception as problem:

@@ -12,8 +12,8 @@ HEAD = """\
 # Settings
 
 Made by `opaa config reference`; do not edit. Each setting is an environment variable, or a key of the YAML file that
-`OPAA_CONFIG` or `--config` names; the environment wins. `NAME_FILE` reads the value from a file, for secrets. In the YAML
-file `${VAR}` and `${VAR:-default}` stand for environment variables.
+`OPAA_CONFIG` or `--config` names; the environment wins. `NAME_FILE` reads the value from a file, for secrets. In the
+YAML file `${VAR}` and `${VAR:-default}` stand for environment variables.
 
 | Variable | YAML key | Default | Meaning |
 |---|---|---|---|
