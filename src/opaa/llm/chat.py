@@ -158,7 +158,7 @@ class OpenAIChatModel:
         return Usage(
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
-            cost=_cost(usage, self.name, self._base_url),
+            cost=cost_of(usage, self.name, self._base_url),
             truncated=response.finish_reason == "length",
         )
 
@@ -215,7 +215,7 @@ def _reason(error: "AgentRunError", *, started: bool) -> Reason:
     return Reason.INTERRUPTED if started else Reason.INVALID_ANSWER
 
 
-def _cost(usage: "RequestUsage", model: str, base_url: str) -> Decimal:
+def cost_of(usage: "RequestUsage", model: str, base_url: str) -> Decimal:
     """By the price list of the provider that `base_url` belongs to. A model's name alone does not decide: the same
     model costs nothing on a machine of one's own."""
     from genai_prices import calc_price  # noqa: PLC0415 - see above
