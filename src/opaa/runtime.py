@@ -55,48 +55,69 @@ async def database_urls(settings: Settings) -> AsyncIterator[DatabaseUrls]:
 
 
 @dataclass
-class Runtime:
-    """The parts that surfaces and workers share."""
+class Installation:
+    """The database and what administration needs; nothing that loads a model."""
 
     settings: Settings
     database: Database
     key: SecretKey
     store: VectorStore
-    embedder: Embedder
-    model: ChatModel | None
-    search: SearchService
-    answers: AnswerService
     organization_id: UUID
-    first_password: str | None = None
+    first_password: str | None
 
     @property
     def uploads_dir(self) -> Path:
         return self.settings.data_dir / "uploads"
 
 
-@asynccontextmanager
-async def open_runtime(settings: Settings, *, upgrade: bool = True) -> AsyncIterator[Runtime]:
-    """Everything that answers and administration need; `upgrade` migrates the database first.
+@dataclass
+class Runtime(Installation):
+    """The parts that answer questions and index documents."""
 
-    Raises SettingsError, DatabaseUnavailableError or EmbedderUnavailableError with the reason.
+    embedder: Embedder
+    model: ChatModel | None
+    search: SearchService
+    answers: AnswerService
+
+
+@asynccontextmanager
+async def open_installation(settings: Settings, *, upgrade: bool = True) -> AsyncIterator[Installation]:
+    """The database, migrated first where `upgrade` says so, with its first organization and account.
+
+    Raises SettingsError or DatabaseUnavailableError with the reason.
     """
     async with AsyncExitStack() as stack:
         urls = await stack.enter_async_context(database_urls(settings))
-        if upgrade:
-            await asyncio.to_thread(migrate.upgrade, urls.owner, urls.application)
-        await _require_current(urls)
+        found = await asyncio.to_thread(migrate.current, urls.application)
+        if upgrade and found != migrate.head():
+            found = await asyncio.to_thread(migrate.upgrade, urls.owner, urls.application)
+        if found != migrate.head():
+            raise SettingsError(
+                f"The database is at schema {found}, this version needs {migrate.head()}: run `opaa db upgrade`"
+            )
         database = Database(urls.application, pool_size=settings.database_pool_size, step_down=urls.step_down)
         stack.push_async_callback(database.close)
         await database.require_safe_role()
         organization_id, password = await _first_organization(database)
+        yield Installation(settings, database, load_secret_key(settings), PgVectorStore(), organization_id, password)
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings, *, upgrade: bool = True) -> AsyncIterator[Runtime]:
+    """An installation that can answer. Raises EmbedderUnavailableError besides what `open_installation` raises."""
+    async with AsyncExitStack() as stack:
+        base = await stack.enter_async_context(open_installation(settings, upgrade=upgrade))
         embedder = await asyncio.to_thread(create_embedder, settings)
         stack.push_async_callback(embedder.close)
         model = create_chat_model(settings)
         if model is not None:
             stack.push_async_callback(model.close)
-        store = PgVectorStore()
         search = SearchService(
-            database, store, embedder, top_k=settings.vector_search_top_k, lexical_weight=settings.lexical_weight
+            base.database,
+            base.store,
+            embedder,
+            top_k=settings.vector_search_top_k,
+            lexical_weight=settings.lexical_weight,
         )
         options = AnswerOptions(
             passages=settings.answer_passages,
@@ -105,17 +126,18 @@ async def open_runtime(settings: Settings, *, upgrade: bool = True) -> AsyncIter
             timeout_s=settings.llm_timeout_s,
             max_question_chars=settings.max_question_chars,
         )
+        answers = AnswerService(base.database, search, model, options)
         yield Runtime(
-            settings=settings,
-            database=database,
-            key=load_secret_key(settings),
-            store=store,
-            embedder=embedder,
-            model=model,
-            search=search,
-            answers=AnswerService(database, search, model, options),
-            organization_id=organization_id,
-            first_password=password,
+            settings,
+            base.database,
+            base.key,
+            base.store,
+            base.organization_id,
+            base.first_password,
+            embedder,
+            model,
+            search,
+            answers,
         )
 
 
@@ -136,12 +158,6 @@ async def open_indexer(runtime: Runtime) -> AsyncIterator[Indexer]:
     )
     async with ExtractionPool(limits) as extraction:
         yield Indexer(runtime.database, runtime.embedder, runtime.store, extraction, options)
-
-
-async def _require_current(urls: DatabaseUrls) -> None:
-    found, needed = await asyncio.to_thread(migrate.current, urls.application), migrate.head()
-    if found != needed:
-        raise SettingsError(f"The database is at schema {found}, this version needs {needed}: run `opaa db upgrade`")
 
 
 async def _first_organization(database: Database) -> tuple[UUID, str | None]:

@@ -9,18 +9,8 @@ from opaa.answering.service import Answer, Delta
 from opaa.api.dependencies import workspace_ids
 from opaa.api.schemas import results_out
 from opaa.api.v1.ask import answer_out
-from opaa.cli.console import (
-    JsonOption,
-    UserOption,
-    WorkspaceOption,
-    acting_as,
-    asynchronous,
-    err,
-    escape,
-    out,
-    print_json,
-    runtime,
-)
+from opaa.cli.console import JsonOption, UserOption, WorkspaceOption, asynchronous, err, escape, out, print_json
+from opaa.cli.opened import acting_as, runtime
 from opaa.errors import TooLargeError
 
 SHOWN_CHARS = 300

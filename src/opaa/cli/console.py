@@ -1,10 +1,9 @@
-"""What every command shares: output, errors as one sentence, and the runtime."""
+"""What every command shares: output, errors as one sentence, and settings."""
 
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from decimal import Decimal
 from functools import wraps
@@ -15,13 +14,8 @@ from uuid import UUID
 import typer
 from rich.console import Console
 
-from opaa.db.session import TenantContext
 from opaa.errors import OpaaError
-from opaa.identity.service import Identity, find_user, identity_of
-from opaa.runtime import Runtime, open_runtime
 from opaa.settings import InvalidSettingsError, Settings, load
-from opaa.settings.check import require_safe
-from opaa.telemetry import logs
 
 P = ParamSpec("P")
 out = Console(soft_wrap=True)
@@ -95,18 +89,3 @@ class reported:
             raise fail(error.message) from None
         if isinstance(error, KeyboardInterrupt):
             raise typer.Exit(130) from None
-
-
-@asynccontextmanager
-async def runtime() -> AsyncIterator[Runtime]:
-    """The runtime of a one-shot command: quiet, with the database brought up to date when it is the embedded one."""
-    loaded = settings()
-    logs.configure("ERROR" if loaded.log_level != "DEBUG" else "DEBUG", "text")
-    require_safe(loaded)
-    async with open_runtime(loaded, upgrade=loaded.database_url is None) as opened:
-        yield opened
-
-
-async def acting_as(opened: Runtime, login: str) -> Identity:
-    async with opened.database.session(TenantContext(opened.organization_id, ())) as session:
-        return await identity_of(session, await find_user(session, login))

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 from sqlalchemy import select, text
 
-from opaa.cli.console import asynchronous, err, out, runtime
+from opaa.cli.console import asynchronous, err, out
+from opaa.cli.opened import runtime
 from opaa.db.session import TenantContext
 from opaa.indexing.generations import replace_generation
 from opaa.indexing.runs import queue_run

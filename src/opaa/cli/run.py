@@ -155,11 +155,11 @@ def _require_free_port(loaded: Settings) -> None:
 async def setup(sample: bool = False) -> None:
     """Migrate, create the first organization and account, and connect the samples; prints JSON."""
     from opaa.indexing.samples import connect_samples  # noqa: PLC0415 - only this short-lived process needs it
-    from opaa.runtime import open_runtime  # noqa: PLC0415
+    from opaa.runtime import open_installation  # noqa: PLC0415
 
     loaded = settings()
     logs.configure("WARNING", "text")
-    async with open_runtime(loaded) as opened:
+    async with open_installation(loaded) as opened:
         if sample:
             await connect_samples(opened.database, opened.organization_id)
         sys.stdout.write(json.dumps({"password": opened.first_password or ""}))

@@ -11,14 +11,15 @@ from rich.table import Table
 
 from opaa.access.service import find_workspace
 from opaa.api.v1.sources import RunOut, sources_out
-from opaa.cli.console import JsonOption, acting_as, asynchronous, err, escape, fail, out, print_json, runtime
+from opaa.cli.console import JsonOption, asynchronous, err, escape, fail, out, print_json
+from opaa.cli.opened import acting_as, installation
 from opaa.db.session import TenantContext
 from opaa.errors import InvalidInputError
 from opaa.indexing import runs
 from opaa.indexing.documents import delete_source
 from opaa.indexing.jobs import Worker, worker_is_alive
 from opaa.indexing.models import SUCCEEDED, SourceRun
-from opaa.runtime import Runtime, open_indexer
+from opaa.runtime import Installation, open_indexer, open_runtime
 from opaa.sources import service
 
 app = typer.Typer(help="Sources: where documents come from.", no_args_is_help=True)
@@ -27,7 +28,7 @@ KINDS = ("filesystem",)
 POLL_EVERY_S = 0.25
 
 
-def _system(opened: Runtime) -> TenantContext:
+def _system(opened: Installation) -> TenantContext:
     return TenantContext.system(opened.organization_id)
 
 
@@ -49,7 +50,7 @@ async def add(
     settings: dict[str, object] = {"path": str(path.expanduser().absolute()), "max_bytes": max_bytes}
     settings |= {"include": include} if include else {}
     settings |= {"exclude": exclude} if exclude else {}
-    async with runtime() as opened, opened.database.transaction(_system(opened)) as session:
+    async with installation() as opened, opened.database.transaction(_system(opened)) as session:
         where = await find_workspace(session, workspace)
         source = await service.create_source(session, "system", where, kind=kind, name=name, settings=settings)
         out.print(f"Connected {escape(source.name)}. Index it with: opaa source sync {escape(source.name)} --wait")
@@ -59,7 +60,7 @@ async def add(
 @asynchronous
 async def show(json: JsonOption = False) -> None:
     """List the sources, what they hold and their last run."""
-    async with runtime() as opened:
+    async with installation() as opened:
         identity = await acting_as(opened, "admin")
         async with opened.database.session(identity.context) as session:
             found = await service.list_sources(session, [workspace.id for workspace in identity.workspaces])
@@ -80,7 +81,7 @@ async def show(json: JsonOption = False) -> None:
 @asynchronous
 async def errors(name: Name, json: JsonOption = False) -> None:
     """List what could not be indexed, and why."""
-    async with runtime() as opened, opened.database.session(_system(opened)) as session:
+    async with installation() as opened, opened.database.session(_system(opened)) as session:
         source = await service.find_source(session, name)
         items = await runs.list_errors(session, source.id, "", 10_000)
     if json:
@@ -97,7 +98,7 @@ async def errors(name: Name, json: JsonOption = False) -> None:
 @asynchronous
 async def remove(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Remove a source and everything indexed from it. The files stay where they are."""
-    async with runtime() as opened:
+    async with installation() as opened:
         async with opened.database.session(_system(opened)) as session:
             source = await service.find_source(session, name)
             documents, _ = (await runs.counts(session, [source.id]))[source.id]
@@ -122,7 +123,7 @@ async def resume(name: Name) -> None:
 
 
 async def _set_paused(name: str, *, paused: bool) -> None:
-    async with runtime() as opened, opened.database.transaction(_system(opened)) as session:
+    async with installation() as opened, opened.database.transaction(_system(opened)) as session:
         source = await service.find_source(session, name)
         await service.update_source(session, "system", source, paused=paused)
         out.print(f"{'Paused' if paused else 'Resumed'} {escape(source.name)}.")
@@ -140,7 +141,7 @@ async def sync(
     json: JsonOption = False,
 ) -> None:
     """Bring the index up to date with a source."""
-    async with runtime() as opened:
+    async with installation() as opened:
         async with opened.database.transaction(_system(opened)) as session:
             source = await service.find_source(session, name)
             run = await runs.queue_run(session, "system", source, full=full, allow_empty=allow_empty)
@@ -169,7 +170,7 @@ def _report(run: SourceRun, name: str) -> None:
             err.print(f"[yellow]See why with: opaa source errors '{escape(name)}'[/]")
 
 
-async def _watch(opened: Runtime, run: SourceRun, *, quiet: bool) -> SourceRun:
+async def _watch(opened: Installation, run: SourceRun, *, quiet: bool) -> SourceRun:
     """Wait for the end of a run; works on the queue itself when no worker does."""
     helper: asyncio.Task[None] | None = None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -196,6 +197,6 @@ async def _watch(opened: Runtime, run: SourceRun, *, quiet: bool) -> SourceRun:
     return run
 
 
-async def _work(opened: Runtime) -> None:
-    async with open_indexer(opened) as indexer:
-        await Worker(opened.database, indexer).run(until_idle=True)
+async def _work(opened: Installation) -> None:
+    async with open_runtime(opened.settings) as working, open_indexer(working) as indexer:
+        await Worker(working.database, indexer).run(until_idle=True)

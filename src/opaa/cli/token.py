@@ -8,7 +8,8 @@ import typer
 from rich.table import Table
 
 from opaa.access.permissions import SCOPES
-from opaa.cli.console import JsonOption, asynchronous, err, escape, out, print_json, runtime
+from opaa.cli.console import JsonOption, asynchronous, err, escape, out, print_json
+from opaa.cli.opened import installation
 from opaa.db.base import utc_now
 from opaa.db.session import TenantContext
 from opaa.identity import service
@@ -27,7 +28,10 @@ async def create(
 ) -> None:
     """Create a token and print it, this once, alone on the last line."""
     expires_at = utc_now() + timedelta(days=expires_in_days) if expires_in_days else None
-    async with runtime() as opened, opened.database.transaction(TenantContext(opened.organization_id, ())) as session:
+    async with (
+        installation() as opened,
+        opened.database.transaction(TenantContext(opened.organization_id, ())) as session,
+    ):
         owner = await service.find_user(session, user)
         token, text = await service.create_token(session, opened.key, owner, name, scope, expires_at=expires_at)
     err.print(f"Created the token {escape(token.name)} for {escape(owner.login)}; it is not shown again.")
@@ -38,7 +42,7 @@ async def create(
 @asynchronous
 async def show(user: User = "admin", json: JsonOption = False) -> None:
     """List an account's tokens."""
-    async with runtime() as opened, opened.database.session(TenantContext(opened.organization_id, ())) as session:
+    async with installation() as opened, opened.database.session(TenantContext(opened.organization_id, ())) as session:
         tokens = await service.list_tokens(session, (await service.find_user(session, user)).id)
     if json:
         keys = ("id", "name", "scopes", "created_at", "expires_at", "last_used_at")
@@ -55,7 +59,10 @@ async def show(user: User = "admin", json: JsonOption = False) -> None:
 @asynchronous
 async def revoke(token_id: UUID, user: User = "admin") -> None:
     """End a token at once."""
-    async with runtime() as opened, opened.database.transaction(TenantContext(opened.organization_id, ())) as session:
+    async with (
+        installation() as opened,
+        opened.database.transaction(TenantContext(opened.organization_id, ())) as session,
+    ):
         owner = await service.find_user(session, user)
         await service.revoke_token(session, owner.id, token_id)
     out.print("Revoked.")

@@ -7,7 +7,8 @@ from rich.table import Table
 
 from opaa.access import service
 from opaa.audit import service as audit
-from opaa.cli.console import JsonOption, asynchronous, escape, out, print_json, runtime
+from opaa.cli.console import JsonOption, asynchronous, escape, out, print_json
+from opaa.cli.opened import installation
 from opaa.db.session import TenantContext
 from opaa.indexing.documents import count_documents
 
@@ -19,7 +20,7 @@ Name = Annotated[str, typer.Argument(help="Name of the workspace.")]
 @asynchronous
 async def create(name: Name) -> None:
     """Create a workspace."""
-    async with runtime() as opened:
+    async with installation() as opened:
         async with opened.database.transaction(TenantContext.system(opened.organization_id)) as session:
             workspace = await service.create_workspace(session, opened.organization_id, name)
             target = f"workspace:{workspace.id}"
@@ -31,7 +32,10 @@ async def create(name: Name) -> None:
 @asynchronous
 async def show(json: JsonOption = False) -> None:
     """List the workspaces with their number of documents."""
-    async with runtime() as opened, opened.database.session(TenantContext.system(opened.organization_id)) as session:
+    async with (
+        installation() as opened,
+        opened.database.session(TenantContext.system(opened.organization_id)) as session,
+    ):
         workspaces = await service.list_workspaces(session)
         counts = await count_documents(session, [workspace.id for workspace in workspaces])
     rows = [{"id": w.id, "name": w.name, "document_count": counts.get(w.id, 0)} for w in workspaces]
@@ -48,7 +52,7 @@ async def show(json: JsonOption = False) -> None:
 @asynchronous
 async def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Delete a workspace with its sources and documents. This cannot be undone."""
-    async with runtime() as opened:
+    async with installation() as opened:
         async with opened.database.session(TenantContext.system(opened.organization_id)) as session:
             workspace = await service.find_workspace(session, name)
             counts = await count_documents(session, [workspace.id])
