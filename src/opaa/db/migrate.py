@@ -3,11 +3,6 @@
 from pathlib import Path
 
 import psycopg
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
@@ -18,6 +13,7 @@ from opaa.errors import OpaaError, SettingsError
 
 LOCK_ID = 0x4F504141  # "OPAA": one migration at a time
 LEAST_POSTGRESQL = 160000
+MIGRATIONS = Path(__file__).parent / "migrations"
 ROLES = (APPLICATION_ROLE, "opaa_lexical", "opaa_directory")
 
 
@@ -26,6 +22,14 @@ def upgrade(owner_url: str, application_url: str | None = None) -> str:
 
     Raises SettingsError when the server or the role does not serve, DatabaseUnavailableError when it is away.
     """
+    # Alembic is loaded only where a schema is changed: it costs every process time and memory.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    configuration = Config()
+    configuration.set_main_option("script_location", str(MIGRATIONS))
+    configuration.set_main_option("path_separator", "os")
     engine = create_engine(
         sqlalchemy_url(owner_url), poolclass=NullPool, connect_args={"connect_timeout": CONNECT_TIMEOUT_S}
     )
@@ -35,7 +39,6 @@ def upgrade(owner_url: str, application_url: str | None = None) -> str:
             connection.commit()
             _require_server(connection)
             _create_roles(connection, application_url)
-            configuration = _configuration()
             configuration.attributes["connection"] = connection
             command.upgrade(configuration, "head")
             connection.commit()
@@ -58,7 +61,10 @@ def current(url: str) -> str | None:
     engine = create_engine(sqlalchemy_url(url), poolclass=NullPool, connect_args={"connect_timeout": CONNECT_TIMEOUT_S})
     try:
         with engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
+            if connection.scalar(text("SELECT to_regclass('public.alembic_version')")) is None:
+                return None
+            revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            return revision
     except DBAPIError as error:
         raise translate(error) from error
     finally:
@@ -66,18 +72,11 @@ def current(url: str) -> str | None:
 
 
 def head() -> str:
-    """The revision that this version needs."""
-    revision = ScriptDirectory.from_config(_configuration()).get_current_head()
-    if revision is None:
+    """The revision that this version needs: the newest file's number (revisions are numbered and never branch)."""
+    revisions = sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+    if not revisions:
         raise SettingsError("This installation holds no migrations")
-    return revision
-
-
-def _configuration() -> Config:
-    configuration = Config()
-    configuration.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    configuration.set_main_option("path_separator", "os")
-    return configuration
+    return revisions[-1]
 
 
 def _require_server(connection: Connection) -> None:
