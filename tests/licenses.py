@@ -7,7 +7,7 @@ import sys
 # Permissive, or copyleft that ends at the library's own files.
 ALLOWED = (
     "MIT", "BSD", "Apache", "ISC", "Python Software Foundation", "PSF", "MPL", "Mozilla", "Unlicense", "0BSD", "Zlib",
-    "HPND", "LGPL", "GNU Lesser", "GNU Library or Lesser", "CC0", "Elastic-2.0", "The PostgreSQL License",
+    "HPND", "LGPL", "GNU Lesser", "GNU Library or Lesser", "CC0", "The PostgreSQL License",
 )  # fmt: skip
 # Read in the package itself, where its metadata says nothing or something unclear.
 READ = {

@@ -7,6 +7,7 @@ acts as; row-level security reads both. Without them a session sees no row.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -121,6 +122,15 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+async def driver_connection(session: AsyncSession) -> psycopg.AsyncConnection[Any]:
+    """The psycopg connection under a session, inside the session's transaction and context: for hot paths."""
+    raw = await (await session.connection()).get_raw_connection()
+    connection = raw.driver_connection
+    if not isinstance(connection, psycopg.AsyncConnection):
+        raise TypeError("the engine does not use psycopg")
+    return connection
 
 
 def sqlalchemy_url(url: str) -> URL:

@@ -21,7 +21,8 @@ from opaa.db.base import utc_now, uuid7
 from opaa.db.session import Database, TenantContext
 from opaa.errors import ExtractionError, OpaaError
 from opaa.extraction.pool import ExtractionPool
-from opaa.indexing.chunking import chunk_document
+from opaa.extraction.port import Extracted
+from opaa.indexing.chunking import Chunk, chunk_document
 from opaa.indexing.generations import Generation, active_generation
 from opaa.indexing.models import CANCELLED, FAILED, RUNNING, SUCCEEDED, Document, SourceItem, SourceRun
 from opaa.indexing.writer import (
@@ -34,15 +35,18 @@ from opaa.indexing.writer import (
     write_document,
 )
 from opaa.llm.port import Embedder
+from opaa.retrieval.analysis import DEFAULT_LANGUAGE, analyze_chunk
 from opaa.sources.models import Source
 from opaa.sources.port import Connector, Item, ItemError, SourceUnavailableError
 from opaa.sources.service import connector as open_connector
-from opaa.vectors.port import IndexScope, VectorStore
+from opaa.vectors.port import ChunkTerms, IndexScope, VectorStore
 
 log = structlog.get_logger(__name__)
 
 LIST_BATCH = 256
 PREPARED_AHEAD = 32
+WRITERS = 3
+PLACE_TOKENS = 64  # of an embedder's longest input, for the title and headings before a chunk
 REMOVE_BATCH = 100
 PROGRESS_EVERY_S = 0.4
 COUNTERS = ("discovered", "processed", "added", "changed", "unchanged", "removed", "failed", "chunks")
@@ -251,15 +255,8 @@ class SourceWork:
 
     async def _extract(self, item: Item, known: Known | None, data: bytes, content_hash: bytes) -> Prepared:
         extracted = await self.indexer.extraction.extract(data, item.name)
-        embedder = self.indexer.embedder
-        chunks = await asyncio.to_thread(
-            chunk_document,
-            extracted.text,
-            max_chars=self.indexer.options.chunk_max_chars,
-            max_tokens=embedder.max_tokens - 64,
-            count_tokens=embedder.count_tokens,
-        )
         title = extracted.title or item.name
+        chunks, terms = await asyncio.to_thread(self._cut, extracted, title)
         passages = [passage_text(title, chunk) for chunk in chunks]
         return Prepared(
             item=item,
@@ -271,7 +268,22 @@ class SourceWork:
             chunks=chunks,
             passages=passages,
             hashes=[passage_hash(self.generation.embedder, passage) for passage in passages],
+            terms=terms,
         )
+
+    def _cut(self, extracted: Extracted, title: str) -> tuple[list[Chunk], list[ChunkTerms]]:
+        embedder = self.indexer.embedder
+        chunks = chunk_document(
+            extracted.text,
+            max_chars=self.indexer.options.chunk_max_chars,
+            max_tokens=embedder.max_tokens - PLACE_TOKENS,
+            count_tokens=embedder.count_tokens,
+        )
+        language = extracted.language or DEFAULT_LANGUAGE
+        terms = [
+            analyze_chunk(chunk.text, title=title, headings=chunk.heading_path, language=language) for chunk in chunks
+        ]
+        return chunks, terms
 
     async def _failed(self, item: Item, reason: str, message: str) -> None:
         self.progress.failed += 1
@@ -296,28 +308,41 @@ class SourceWork:
 
     async def _store(self, group: list[Prepared]) -> None:
         vectors = await self._embed(group)
-        for prepared in group:
-            embeddings = np.array([vectors[key] for key in prepared.hashes], np.float32).reshape(
-                len(prepared.hashes), self.generation.dimension
+        waiting = iter(group)
+
+        async def write() -> None:
+            for prepared in waiting:
+                await self._write(prepared, vectors)
+
+        try:
+            async with asyncio.TaskGroup() as writers:
+                for _ in range(min(WRITERS, len(group))):
+                    writers.create_task(write())
+        except BaseExceptionGroup as problems:
+            raise problems.exceptions[0] from None
+
+    async def _write(self, prepared: Prepared, vectors: dict[bytes, NDArray[np.float32]]) -> None:
+        embeddings = np.array([vectors[key] for key in prepared.hashes], np.float32).reshape(
+            len(prepared.hashes), self.generation.dimension
+        )
+        try:
+            async with self.indexer.database.transaction(self.context) as session:
+                store = self.indexer.store
+                await write_document(session, store, self.source, self.scope, prepared, embeddings=embeddings)
+        except OpaaError:
+            raise
+        except Exception as problem:
+            log.exception("document could not be stored", item=prepared.item.external_id)
+            await self._failed(
+                prepared.item, "internal", f"{prepared.item.name} could not be stored ({type(problem).__name__})"
             )
-            try:
-                async with self.indexer.database.transaction(self.context) as session:
-                    store = self.indexer.store
-                    await write_document(session, store, self.source, self.scope, prepared, embeddings=embeddings)
-            except OpaaError:
-                raise
-            except Exception as problem:
-                log.exception("document could not be stored", item=prepared.item.external_id)
-                await self._failed(
-                    prepared.item, "internal", f"{prepared.item.name} could not be stored ({type(problem).__name__})"
-                )
+        else:
+            self.progress.chunks += len(prepared.chunks)
+            if prepared.is_new:
+                self.progress.added += 1
             else:
-                self.progress.chunks += len(prepared.chunks)
-                if prepared.is_new:
-                    self.progress.added += 1
-                else:
-                    self.progress.changed += 1
-            self.progress.processed += 1
+                self.progress.changed += 1
+        self.progress.processed += 1
 
     async def _embed(self, group: list[Prepared]) -> dict[bytes, NDArray[np.float32]]:
         """Vectors by content hash; those that the index has already are not computed again."""

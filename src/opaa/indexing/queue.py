@@ -1,13 +1,11 @@
 """The job queue (Procrastinate, in PostgreSQL): its application object and what puts jobs in."""
 
-from typing import Any
 from uuid import UUID
 
-import psycopg
 from procrastinate import App, PsycopgConnector
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from opaa.db.session import APPLICATION_ROLE, CONNECT_TIMEOUT_S, Database
+from opaa.db.session import APPLICATION_ROLE, CONNECT_TIMEOUT_S, Database, driver_connection
 
 INDEXING_QUEUE = "indexing"
 RUN_TASK = "opaa.run_source"
@@ -32,12 +30,3 @@ async def defer_run(session: AsyncSession, organization_id: UUID, source_id: UUI
     await _deferring.configure_task(
         RUN_TASK, queue=INDEXING_QUEUE, lock=f"source:{source_id}", connection=await driver_connection(session)
     ).defer_async(organization_id=str(organization_id), run_id=str(run_id))
-
-
-async def driver_connection(session: AsyncSession) -> psycopg.AsyncConnection[Any]:
-    """The psycopg connection under a session, inside the session's transaction."""
-    raw = await (await session.connection()).get_raw_connection()
-    connection = raw.driver_connection
-    if not isinstance(connection, psycopg.AsyncConnection):
-        raise TypeError("the engine does not use psycopg")
-    return connection

@@ -1,6 +1,7 @@
 """Writes one document, its chunks and its index entries in one transaction; and removes them."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,15 +17,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from opaa.access.service import workspace_principal
 from opaa.db.base import utc_now, uuid7
+from opaa.db.session import driver_connection
 from opaa.extraction.port import Extracted
 from opaa.indexing.chunking import Chunk
 from opaa.indexing.models import Document, SourceItem
-from opaa.indexing.queue import driver_connection
-from opaa.retrieval.analysis import analyze_chunk
 from opaa.retrieval.attributes import write_attributes
 from opaa.sources.models import Source
 from opaa.sources.port import Item
-from opaa.vectors.port import ChunkEntry, IndexScope, VectorStore
+from opaa.vectors.port import ChunkEntry, ChunkTerms, IndexScope, VectorStore
 
 HASH_BYTES = 16
 
@@ -51,15 +51,20 @@ ON CONFLICT (source_id, external_id) DO UPDATE SET document_id = EXCLUDED.docume
   fingerprint = EXCLUDED.fingerprint, error_reason = NULL, error_message = NULL, attempts = 0,
   first_failed_at = NULL, updated_at = now()
 """
-INSERT_CHUNK = """
+INSERT_CHUNKS = """
 INSERT INTO chunks (id, organization_id, workspace_id, document_id, ordinal, acl, heading_path, text, start_offset,
-  end_offset) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+  end_offset)
+SELECT i, %s, %s, %s, n - 1, %s, ARRAY(SELECT jsonb_array_elements_text(h)), t, s, e
+  FROM unnest(%s::uuid[], %s::jsonb[], %s::text[], %s::integer[], %s::integer[]) WITH ORDINALITY AS u (i, h, t, s, e, n)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A document read, extracted and cut, ready to be embedded. `hashes` keys the embedding of each chunk."""
+    """A document read, extracted, cut and analysed, ready to be embedded; one entry per chunk in the sequences.
+
+    `hashes` keys the embedding of each passage.
+    """
 
     item: Item
     document_id: UUID
@@ -70,6 +75,7 @@ class Prepared:
     chunks: Sequence[Chunk]
     passages: Sequence[str]
     hashes: Sequence[bytes]
+    terms: Sequence[ChunkTerms]
 
 
 def passage_text(title: str, chunk: Chunk) -> str:
@@ -117,42 +123,35 @@ async def write_document(
         "fingerprint": item.fingerprint,
     }
     ids = [uuid7() for _ in prepared.chunks]
+    entries = [
+        ChunkEntry(chunk_id, prepared.document_id, acl, content_hash, embedding, terms)
+        for chunk_id, content_hash, embedding, terms in zip(
+            ids, prepared.hashes, embeddings, prepared.terms, strict=True
+        )
+    ]
     connection = await driver_connection(session)
-    async with connection.pipeline():
+    async with connection.pipeline():  # nothing below waits for an answer of its own
         # A crash may lose the last moments, always the newest ones; the run that wrote them then starts again.
         await connection.execute("SET LOCAL synchronous_commit TO off")
         await connection.execute(UPSERT_DOCUMENT, values)
         await connection.execute(UPSERT_TEXT, values)
         if not prepared.is_new:
             await connection.execute("DELETE FROM chunks WHERE document_id = %s", [prepared.document_id])
-        rows = [
-            (
-                chunk_id, source.organization_id, source.workspace_id, prepared.document_id, chunk.ordinal, acl,
-                list(chunk.heading_path), chunk.text, chunk.start, chunk.end,
-            )
-            for chunk_id, chunk in zip(ids, prepared.chunks, strict=True)
-        ]  # fmt: skip
-        if rows:
-            async with connection.cursor() as cursor:
-                await cursor.executemany(INSERT_CHUNK, rows)
+            await store.delete(session, source.workspace_id, [prepared.document_id])
+        if ids:
+            await connection.execute(
+                INSERT_CHUNKS,
+                [
+                    source.organization_id, source.workspace_id, prepared.document_id, acl, ids,
+                    [json.dumps(chunk.heading_path) for chunk in prepared.chunks],
+                    [chunk.text for chunk in prepared.chunks],
+                    [chunk.start for chunk in prepared.chunks],
+                    [chunk.end for chunk in prepared.chunks],
+                ],
+            )  # fmt: skip
+        await store.write(session, scope, entries)
+        await write_attributes(session, scope, prepared.document_id, acl, extracted.metadata, extracted.text)
         await connection.execute(UPSERT_ITEM, values)
-    if not prepared.is_new:
-        await store.delete(session, source.workspace_id, [prepared.document_id])
-    entries = [
-        ChunkEntry(
-            chunk_id,
-            prepared.document_id,
-            acl,
-            content_hash,
-            embedding,
-            analyze_chunk(chunk.text, title=prepared.title, headings=chunk.heading_path, language=extracted.language),
-        )
-        for chunk_id, chunk, content_hash, embedding in zip(
-            ids, prepared.chunks, prepared.hashes, embeddings, strict=True
-        )
-    ]
-    await store.write(session, scope, entries)
-    await write_attributes(session, scope, prepared.document_id, acl, extracted.metadata, extracted.text)
 
 
 async def touch_item(session: AsyncSession, source: Source, item: Item, document_id: UUID) -> None:

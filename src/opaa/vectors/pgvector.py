@@ -6,7 +6,7 @@ question of common words costs what any other costs.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -37,7 +37,7 @@ SELECT %s, %s, c, d, a::text[], l, t::integer[], p, f
     AS t (c, d, a, l, t, p, f)"""
 _WRITE_CHANGE = """
 INSERT INTO term_changes (organization_id, workspace_id, chunks, total_length, term_ids, terms, counts)
-VALUES (%s, %s, %s, %s, %s, %s, %s)"""
+VALUES (%s, %s, %s, %s, %s::integer[], %s::text[], %s::integer[])"""
 _DELETE_TERMS = """
 WITH gone AS (
     DELETE FROM chunk_terms WHERE workspace_id = %(workspace)s AND document_id = ANY (%(documents)s)
@@ -74,7 +74,7 @@ class PgVectorStore:
         await connection.execute(
             _WRITE_TERMS,
             (*owner, chunks, documents, acls, [each.length for each in terms],
-             [f"{{{','.join(map(str, each.term_ids.tolist()))}}}" for each in terms],
+             [_integer_array(each.term_ids.tolist()) for each in terms],
              [each.term_ids.astype("<i4").tobytes() for each in terms],
              [each.frequencies.tobytes() for each in terms]),
         )  # fmt: skip
@@ -86,8 +86,8 @@ class PgVectorStore:
             strings.update(zip(identities, each.terms, strict=True))
         await connection.execute(
             _WRITE_CHANGE,
-            (*owner, len(terms), sum(each.length for each in terms), list(counts), [strings[i] for i in counts],
-             list(counts.values())),
+            (*owner, len(terms), sum(each.length for each in terms), _integer_array(counts),
+             _text_array([strings[i] for i in counts]), _integer_array(counts.values())),
         )  # fmt: skip
 
     async def delete(self, session: AsyncSession, workspace_id: UUID, document_ids: Sequence[UUID]) -> None:
@@ -208,6 +208,11 @@ def _top(scores: NDArray[np.float64], limit: int) -> list[int]:
 
 def _uuid(packed: bytes, index: int) -> UUID:
     return UUID(bytes=packed[16 * index : 16 * index + 16])
+
+
+def _integer_array(values: Iterable[int]) -> str:
+    """As PostgreSQL reads it; several times faster than the driver's way through every element."""
+    return f"{{{','.join(map(str, values))}}}"
 
 
 def _text_array(values: Sequence[str]) -> str:
