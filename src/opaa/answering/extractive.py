@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,10 +19,12 @@ MOST_SENTENCES = 4
 MOST_FROM_ONE_PASSAGE = 3
 MOST_LIST_ITEMS = 6
 GOOD_SHARE = 0.65
+GOOD_SHARE_OF_ROWS = 0.9  # rows of a table are alike: only those as good as the best answer the question
 HEADING_SHARE = 0.5
 RANK_WEIGHT = 0.25
 LEXICAL_ENOUGH = 0.4
-MOST_EMBEDDED = 14
+MOST_EMBEDDED = 10
+MEANING_WEIGHT = 0.6
 LONGEST_SENTENCE_CHARS = 600
 
 
@@ -94,8 +97,8 @@ def _score(
 
 
 async def _score_by_meaning(question: str, candidates: list[Scored], embedder: Embedder) -> list[Scored]:
-    """The candidates of the first passages, scored by cosine."""
-    near = [candidate for candidate in candidates if candidate.passage_index < 3][:MOST_EMBEDDED]
+    """The candidates that words like best, scored by cosine as well."""
+    near = sorted(candidates, key=lambda candidate: (-candidate.score, candidate.passage_index))[:MOST_EMBEDDED]
     try:
         query = await embedder.embed_query(question)
         vectors = await embedder.embed_passages([candidate.sentence.text for candidate in near])
@@ -104,7 +107,8 @@ async def _score_by_meaning(question: str, candidates: list[Scored], embedder: E
     similarity = vectors @ query
     low, high = float(np.min(similarity)), float(np.max(similarity))
     for candidate, cosine in zip(near, similarity, strict=True):
-        candidate.score = (float(cosine) - low) / (high - low) if high > low else 1.0
+        near_by = (float(cosine) - low) / (high - low) if high > low else 1.0
+        candidate.score = (1 - MEANING_WEIGHT) * candidate.score + MEANING_WEIGHT * near_by
     return near
 
 
@@ -113,8 +117,10 @@ def _choose(candidates: list[Scored]) -> list[Scored]:
     best = ranked[0].score
     chosen: list[Scored] = []
     for candidate in ranked:
-        if len(chosen) == MOST_SENTENCES or candidate.score < GOOD_SHARE * best:
+        if len(chosen) == MOST_SENTENCES:
             break
+        if candidate.score < best * (GOOD_SHARE_OF_ROWS if candidate.sentence.row else GOOD_SHARE):
+            continue
         same_passage = [other for other in chosen if other.passage_index == candidate.passage_index]
         repeats = any(_alike(other.sentence.text, candidate.sentence.text) for other in chosen)
         if not repeats and len(same_passage) < MOST_FROM_ONE_PASSAGE:
@@ -163,8 +169,9 @@ def _joined(parts: Sequence[str]) -> str:
     return text
 
 
-def _terms(text: str) -> set[int]:
-    return {term for concept in analyze_question(text).concepts for term in concept.term_ids}
+@lru_cache(maxsize=4096)
+def _terms(text: str) -> frozenset[int]:
+    return frozenset(term for concept in analyze_question(text).concepts for term in concept.term_ids)
 
 
 def _alike(one: str, other: str) -> bool:

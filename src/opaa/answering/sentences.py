@@ -13,6 +13,7 @@ _ABBREVIATION = re.compile(
 _END = re.compile(r"[.!?…]+[\"'»“”)\]]*(?=\s|$)")
 _BLOCK_START = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+|^\s*#{1,6}\s|^\s*\||^\s*>|^\s*```")
 _HEADING = re.compile(r"^\s*#{1,6}\s")
+_UNDERLINE = re.compile(r"^(?:={3,}|-{3,})\s*$")
 _MARKER = re.compile(r"^\s*(?:(?:[-*+•]|\d{1,3}[.)])\s+|>\s*|\[[ xX]\]\s+)*")
 _RULE = re.compile(r"^[\s|:=*_-]*$")
 _TABLE_ROW = re.compile(r"^\s*\|.*\|\s*$")
@@ -26,6 +27,7 @@ class Sentence:
     start: int
     end: int
     heading: bool = False
+    row: bool = False
 
 
 def split_sentences(passage: str) -> list[Sentence]:
@@ -46,13 +48,15 @@ def split_sentences(passage: str) -> list[Sentence]:
                 pairs = (
                     f"{name}: {cell}" if name else cell for name, cell in zip(columns, cells, strict=False) if cell
                 )
-                sentences.append(Sentence(plain("; ".join(pairs)), start, end))
+                sentences.append(Sentence(plain("; ".join(pairs)), start, end, row=True))
             continue
         columns = None
         if _RULE.match(block) or block.strip().startswith("```"):
             continue
-        if _HEADING.match(block):
-            sentences.append(Sentence(plain(block.strip().lstrip("#").strip()), start, end, heading=True))
+        title, _, underline = block.rstrip().rpartition("\n")
+        if _HEADING.match(block) or (title and _UNDERLINE.match(underline)):
+            text = title if title and _UNDERLINE.match(underline) else block.strip().lstrip("#")
+            sentences.append(Sentence(plain(text.strip()), start, end, heading=True))
             continue
         marker = _MARKER.match(block)
         offset = start + (marker.end() if marker else 0)
@@ -80,7 +84,7 @@ def _blocks(passage: str) -> Iterator[tuple[int, int]]:
         if not blank:
             if start is None:
                 start = position
-            if _HEADING.match(line) or _TABLE_ROW.match(line):
+            if _HEADING.match(line) or _TABLE_ROW.match(line) or _UNDERLINE.match(line):
                 yield start, position + len(line.rstrip("\r\n"))
                 start = None
         position += len(line)

@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 EXTRACTIVE = "extractive"
 NEAREST = 3
-PASSAGES_PER_DOCUMENT = 2
+PASSAGES_PER_DOCUMENT = 3
 REWRITE_TIMEOUT_S = 15.0
 FOLLOW_UP = re.compile(
     r"^\s*(?:and|or|but|what about|how about|why|und|oder|aber|was ist mit|wie ist es mit|warum|wieso)\b"

@@ -1,6 +1,5 @@
 """What every command shares: output, errors as one sentence, and settings."""
 
-import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine
@@ -12,6 +11,7 @@ from typing import Annotated, Any, ParamSpec
 from uuid import UUID
 
 import typer
+import uvloop
 from rich.console import Console
 
 from opaa.errors import OpaaError
@@ -69,7 +69,7 @@ def asynchronous(command: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P,
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         with reported():
-            asyncio.run(command(*args, **kwargs))
+            uvloop.run(command(*args, **kwargs))
 
     return run
 
