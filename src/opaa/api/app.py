@@ -7,7 +7,6 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, JSONResponse
-from starlette.types import ASGIApp
 
 from opaa import __version__
 from opaa.api import health, problems
@@ -27,7 +26,7 @@ PROBLEMS = {
 
 def create_app(
     settings: Settings, runtime: Callable[[Settings], AbstractAsyncContextManager[Runtime]] = open_runtime
-) -> ASGIApp:
+) -> RequestMiddleware:
     """The whole of HTTP. The runtime is opened when the server starts and closed when it stops."""
 
     @asynccontextmanager

@@ -1,0 +1,51 @@
+import "@mantine/core/styles.css";
+import "@mantine/notifications/styles.css";
+import "./app/app.css";
+
+import { createTheme, MantineProvider } from "@mantine/core";
+import { Notifications } from "@mantine/notifications";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { BrowserRouter } from "react-router";
+
+import { Problem } from "./api/client";
+import { App } from "./app/App";
+import { LanguageProvider } from "./app/i18n";
+import { SessionGate } from "./features/auth/session";
+
+const theme = createTheme({
+  primaryColor: "cyan",
+  primaryShade: { light: 9, dark: 4 },
+  autoContrast: true,
+  defaultRadius: "md",
+  cursorType: "pointer",
+});
+const client = new QueryClient({
+  defaultOptions: {
+    queries: {
+      retry: (count, error) => error instanceof Problem && error.temporary && count < 30,
+      retryDelay: 2000,
+      staleTime: 5_000,
+    },
+  },
+});
+const root = document.getElementById("root");
+if (root) {
+  createRoot(root).render(
+    <StrictMode>
+      <MantineProvider theme={theme} defaultColorScheme="auto">
+        <LanguageProvider>
+          <Notifications position="top-right" />
+          <QueryClientProvider client={client}>
+            <SessionGate>
+              <BrowserRouter>
+                <App />
+              </BrowserRouter>
+            </SessionGate>
+          </QueryClientProvider>
+        </LanguageProvider>
+      </MantineProvider>
+    </StrictMode>,
+  );
+}
