@@ -18,7 +18,7 @@ import { Link, useLocation, useNavigate } from "react-router";
 
 import { change } from "../api/client";
 import { PasswordDialog } from "../features/auth/PasswordDialog";
-import { useMe } from "../features/auth/session";
+import { beSomebody, useMe } from "../features/auth/session";
 import { ConversationList } from "../features/history/ConversationList";
 import { useLanguage, useTexts } from "./i18n";
 import { Mark } from "./Mark";
@@ -138,8 +138,7 @@ function AccountMenu() {
 
   const logOut = async () => {
     await change("POST", "/auth/logout").catch(() => undefined);
-    client.clear();
-    client.setQueryData(["me"], null);
+    beSomebody(client, null);
   };
 
   return (

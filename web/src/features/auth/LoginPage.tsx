@@ -76,6 +76,7 @@ export function LoginPage({ onLogin }: { onLogin: (me: Me) => void }) {
               autoComplete="username"
               required
               autoFocus
+              withAsterisk={false}
               value={login}
               onChange={(e) => setLogin(e.currentTarget.value)}
             />
@@ -83,6 +84,7 @@ export function LoginPage({ onLogin }: { onLogin: (me: Me) => void }) {
               label={t("password")}
               name="password"
               autoComplete="current-password"
+              withAsterisk={false}
               required
               value={password}
               onChange={(e) => setPassword(e.currentTarget.value)}

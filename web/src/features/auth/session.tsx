@@ -1,4 +1,4 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery, useQueryClient, type QueryClient } from "@tanstack/react-query";
 import { createContext, useContext, type ReactNode } from "react";
 
 import { get, Problem, useSessionToken, type Me } from "../../api/client";
@@ -14,6 +14,12 @@ export function useMe(): Me {
   return me;
 }
 
+/** Somebody else is here now, or nobody: what the one before saw is forgotten. */
+export function beSomebody(client: QueryClient, me: Me | null): void {
+  client.removeQueries({ predicate: (query) => query.queryKey[0] !== "me" });
+  client.setQueryData(["me"], me);
+}
+
 /** Shows its children to somebody who is logged in, the log-in page to everybody else. The address stays. */
 export function SessionGate({ children }: { children: ReactNode }) {
   const client = useQueryClient();
@@ -25,7 +31,7 @@ export function SessionGate({ children }: { children: ReactNode }) {
     staleTime: 60_000,
   });
   useSessionToken(query.data?.csrf_token ?? "", () => {
-    client.setQueryData(["me"], null);
+    beSomebody(client, null);
   });
   if (query.isPending)
     return query.failureReason ? (
@@ -39,8 +45,7 @@ export function SessionGate({ children }: { children: ReactNode }) {
     return (
       <LoginPage
         onLogin={(me) => {
-          client.clear();
-          client.setQueryData(["me"], me);
+          beSomebody(client, me);
         }}
       />
     );
