@@ -260,7 +260,7 @@ function Conversation({ initial, conversationId }: { initial: Turn[]; conversati
             pos="sticky"
             top={72}
             mah="calc(100dvh - 90px)"
-            style={{ overflow: "auto", flexShrink: 0 }}
+            style={{ display: "flex", flexDirection: "column", flexShrink: 0 }}
             component="aside"
             aria-label={t("source")}
           >
@@ -278,7 +278,7 @@ function Conversation({ initial, conversationId }: { initial: Turn[]; conversati
                 ✕
               </Button>
             </Group>
-            {passage}
+            <Box style={{ overflow: "auto" }}>{passage}</Box>
           </Paper>
         )
       ) : (
