@@ -8,12 +8,12 @@ from uuid import UUID
 
 import structlog
 from croniter import croniter
-from procrastinate import App
+from procrastinate import App, RetryStrategy
 from procrastinate.exceptions import ConnectorException
 from sqlalchemy import select, text
 
 from opaa.db.session import Database, TenantContext
-from opaa.errors import OpaaError
+from opaa.errors import DatabaseUnavailableError, OpaaError
 from opaa.indexing.models import QUEUED, RUNNING, SourceRun
 from opaa.indexing.pipeline import Indexer
 from opaa.indexing.queue import INDEXING_QUEUE, RUN_TASK, queue_connector
@@ -28,6 +28,8 @@ STALLED_AFTER_S = 12.0
 SWEEP_EVERY_S = 4.0
 STOP_WITHIN_S = 20.0
 RECONNECT_AFTER_S = 2.0
+# A run cut short by a database that was away goes on; everything else a run writes into its own row.
+DATABASE_AWAY = RetryStrategy(max_attempts=100, wait=2, retry_exceptions={DatabaseUnavailableError})
 
 
 class Worker:
@@ -58,7 +60,7 @@ class Worker:
     async def _application(self) -> AsyncIterator[App]:
         application = App(connector=queue_connector(self.database, self.concurrency + 2))
 
-        @application.task(name=RUN_TASK, queue=INDEXING_QUEUE, retry=False)
+        @application.task(name=RUN_TASK, queue=INDEXING_QUEUE, retry=DATABASE_AWAY)
         async def run_source(organization_id: str, run_id: str) -> None:
             await self.indexer.run(UUID(organization_id), UUID(run_id))
 

@@ -19,7 +19,7 @@ from sqlalchemy import select, text, update
 
 from opaa.db.base import utc_now, uuid7
 from opaa.db.session import Database, TenantContext
-from opaa.errors import ExtractionError, OpaaError
+from opaa.errors import DatabaseUnavailableError, ExtractionError, OpaaError
 from opaa.extraction.pool import ExtractionPool
 from opaa.extraction.port import Extracted
 from opaa.indexing.chunking import Chunk, chunk_document
@@ -128,6 +128,9 @@ class Indexer:
             state = SUCCEEDED
         except CancelledRunError:
             state = CANCELLED
+        except DatabaseUnavailableError:
+            # Nothing can be written about the run either: its job is tried again and goes on.
+            raise
         except OpaaError as problem:
             error = problem.message
         except asyncio.CancelledError:
@@ -223,11 +226,11 @@ class SourceWork:
                 SourceItem.source_id == self.source.id, SourceItem.external_id.in_([item.external_id for item in batch])
             )
         )
+        # Not since the run was queued: the run before it may have worked on the item meanwhile.
+        began = self.run.started_at or self.run.created_at
         async with self.indexer.database.session(self.context) as session:
             rows = await session.execute(query)
-            return {
-                row[0]: Known(row[1], row[2], row[3], row[4] is not None, row[5] >= self.run.created_at) for row in rows
-            }
+            return {row[0]: Known(row[1], row[2], row[3], row[4] is not None, row[5] >= began) for row in rows}
 
     async def _prepare(self, connector: Connector, item: Item, known: Known | None) -> Prepared | None:
         """The item ready to be embedded; None when there is nothing (more) to do about it."""

@@ -26,6 +26,7 @@ DEFAULT_EXCLUDE = (
     "**/node_modules/**",
 )
 READ_ATTEMPTS = 2
+BAD_NAME = "bad-name"  # fingerprint and reason of a file whose name is no text
 
 
 class FilesystemSettings(BaseModel):
@@ -93,6 +94,8 @@ class FilesystemConnector:
             return None
 
     def read(self, item: Item, max_bytes: int) -> bytes:
+        if item.fingerprint == BAD_NAME:
+            raise ItemError(BAD_NAME, f"The name {item.name} is not UTF-8; rename the file")
         limit = min(max_bytes, self.settings.max_bytes or max_bytes)
         for _ in range(READ_ATTEMPTS):
             current = self.get(item.external_id)
@@ -128,6 +131,14 @@ class FilesystemConnector:
             return None
         modified = datetime.fromtimestamp(info["mtime"], UTC)
         name = posixpath.basename(path)
+        try:
+            relative.encode()
+        except UnicodeEncodeError:  # bytes that are no UTF-8 arrive as lone surrogates, which no database takes
+            relative, path, name = (
+                part.encode(errors="surrogateescape").decode(errors="backslashreplace")
+                for part in (relative, path, name)
+            )
+            return Item(relative, f"file://{path}", name, int(info["size"]), modified, BAD_NAME)
         fingerprint = f"{info['size']}:{info['mtime']!r}:{info.get('ino', 0)}"
         return Item(relative, f"file://{path}", name, int(info["size"]), modified, fingerprint)
 

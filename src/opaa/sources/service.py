@@ -109,8 +109,8 @@ async def upload_source(session: AsyncSession, workspace: Workspace) -> Source:
 def connector(source: Source, uploads_dir: Path) -> Connector:
     """The connector of a source. `uploads_dir` is the root of uploaded files."""
     if source.kind == UPLOAD:
+        # Made by the first upload. Where it is gone the run fails: the documents must not go with a lost volume.
         path = upload_folder(uploads_dir, source)
-        path.mkdir(parents=True, exist_ok=True)
         return FilesystemConnector(FilesystemSettings(path=str(path), exclude=[".partial-*"]))
     return FilesystemConnector(FilesystemSettings.model_validate(source.settings))
 
