@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from opaa.answering.sentences import Sentence, split_sentences
-from opaa.retrieval.analysis import analyze_question
+from opaa.retrieval.analysis import analyze_chunk
 
 # [1], [1, 2], [1][2], 【1】, and what models make of them: [^1], [Passage 1].
 _MARKER = re.compile(
@@ -139,4 +139,4 @@ def best_sentence(passage: Passage, claim: str) -> Sentence:
 
 
 def _terms(text: str) -> set[int]:
-    return {term for concept in analyze_question(text).concepts for term in concept.term_ids}
+    return set(analyze_chunk(text).term_ids.tolist())

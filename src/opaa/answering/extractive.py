@@ -12,8 +12,7 @@ from opaa.answering.citations import Citation, Passage, cite
 from opaa.answering.sentences import Sentence, split_sentences
 from opaa.errors import EmbedderUnavailableError
 from opaa.llm.port import Embedder
-from opaa.retrieval.analysis import analyze_question
-from opaa.vectors.port import Concept
+from opaa.retrieval.analysis import Question, analyze_chunk, analyze_question, detect_language
 
 MOST_SENTENCES = 4
 MOST_FROM_ONE_PASSAGE = 3
@@ -55,9 +54,9 @@ async def extract_answer(question: str, passages: Sequence[Passage], embedder: E
     """
     if not passages:
         return ExtractiveAnswer("", [])
-    concepts = analyze_question(question).concepts
+    analyzed = analyze_question(question)
     sentences = [split_sentences(passage.text) for passage in passages]
-    candidates = _score(concepts, passages, sentences)
+    candidates = _score(analyzed, passages, sentences)
     if not candidates:
         return ExtractiveAnswer("", [])
     best = max(candidate.score for candidate in candidates)
@@ -66,15 +65,15 @@ async def extract_answer(question: str, passages: Sequence[Passage], embedder: E
     return _compose(passages, sentences, _choose(candidates))
 
 
-def _score(
-    concepts: Sequence[Concept], passages: Sequence[Passage], sentences: Sequence[Sequence[Sentence]]
-) -> list[Scored]:
+def _score(question: Question, passages: Sequence[Passage], sentences: Sequence[Sequence[Sentence]]) -> list[Scored]:
+    concepts = question.concepts
     wanted = [frozenset(concept.term_ids) for concept in concepts]
     scored: list[Scored] = []
+    languages = [detect_language(passage.text) or question.language for passage in passages]
     for passage_index, found in enumerate(sentences):
         for index, sentence in enumerate(found):
             if not sentence.heading and len(sentence.text) <= 4 * LONGEST_SENTENCE_CHARS:
-                terms = _terms(sentence.text)
+                terms = _terms(sentence.text, languages[passage_index])
                 matched = frozenset(number for number, ids in enumerate(wanted) if ids & terms)
                 scored.append(Scored(passage_index, index, sentence, matched))
     frequency = Counter(number for candidate in scored for number in candidate.matched)
@@ -86,7 +85,7 @@ def _score(
     top = max(passage.score for passage in passages) or 1.0
     for candidate in scored:
         passage = passages[candidate.passage_index]
-        place = _terms(" ".join([passage.title, *passage.heading_path]))
+        place = _terms(" ".join([passage.title, *passage.heading_path]), languages[candidate.passage_index])
         nearby = {number for number, ids in enumerate(wanted) if ids & place} - candidate.matched
         share = sum(weights[number] for number in candidate.matched)
         share += HEADING_SHARE * sum(weights[number] for number in nearby)
@@ -170,8 +169,8 @@ def _joined(parts: Sequence[str]) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _terms(text: str) -> frozenset[int]:
-    return frozenset(term for concept in analyze_question(text).concepts for term in concept.term_ids)
+def _terms(text: str, language: str | None = None) -> frozenset[int]:
+    return frozenset(analyze_chunk(text, language=language).term_ids.tolist())
 
 
 def _alike(one: str, other: str) -> bool:

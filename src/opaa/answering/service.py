@@ -382,6 +382,7 @@ class AnswerService:
 def to_json(answer: Answer) -> dict[str, Any]:
     """The answer as it is stored with its message: without the nearest documents' texts."""
     stored: dict[str, Any] = asdict(answer)
+    del stored["usage"]["truncated"]
     stored["nearest"] = [{"document_id": hit.document_id, "title": hit.title, "uri": hit.uri} for hit in answer.nearest]
     return _plain(stored)  # type: ignore[no-any-return]
 

@@ -76,11 +76,11 @@ class RequestMiddleware:
         try:
             declared = Headers(scope=scope).get("content-length", "0")
             if declared.isdigit() and int(declared) > limit:
-                await self._refuse(decorated, limit)
+                await self._refuse(decorated, limit, request_id)
             else:
                 await self.app(scope, counted, decorated)
         except _TooLargeError:
-            await self._refuse(decorated, limit)
+            await self._refuse(decorated, limit, request_id)
         finally:
             self._record(scope, status, time.perf_counter() - started)
 
@@ -89,10 +89,10 @@ class RequestMiddleware:
             return self.max_upload_bytes + MULTIPART_OVERHEAD_BYTES
         return LARGEST_JSON_BYTES
 
-    async def _refuse(self, send: Send, limit: int) -> None:
+    async def _refuse(self, send: Send, limit: int, request_id: str) -> None:
         body = (
             '{"type":"urn:opaa:error:too-large","title":"Content Too Large","status":413,"code":"too-large",'
-            f'"detail":"The request is larger than the limit of {limit} bytes"}}'
+            f'"detail":"The request is larger than the limit of {limit} bytes","request_id":"{request_id}"}}'
         ).encode()
         headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 413, "headers": [*headers, (b"connection", b"close")]})

@@ -18,11 +18,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction
 
-from opaa.errors import DatabaseUnavailableError, SettingsError, StorageFullError
+from opaa.errors import DatabaseUnavailableError, InvalidInputError, SettingsError, StorageFullError
 
 EVERYTHING = "*"
 APPLICATION_ROLE = "opaa_app"
 CONNECT_TIMEOUT_S = 5
+# What text can hold and PostgreSQL cannot: refused by the driver, in a text, in JSON (PostgreSQL appendix A, class 22).
+UNSTORABLE = {None, "22021", "22P05"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,8 @@ def translate(error: Exception) -> Exception:
     if isinstance(error, PoolTimeoutError):
         return DatabaseUnavailableError("Every database connection is busy; try again shortly")
     cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, psycopg.DataError) and cause.sqlstate in UNSTORABLE:
+        return InvalidInputError("The text holds a character that cannot be stored, such as NUL")
     if isinstance(cause, psycopg.errors.DiskFull):
         return StorageFullError("The database's disk is full; nothing was stored")
     if isinstance(cause, psycopg.OperationalError) and not isinstance(cause, psycopg.errors.QueryCanceled):

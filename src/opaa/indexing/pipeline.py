@@ -19,7 +19,7 @@ from sqlalchemy import select, text, update
 
 from opaa.db.base import utc_now, uuid7
 from opaa.db.session import Database, TenantContext
-from opaa.errors import DatabaseUnavailableError, ExtractionError, OpaaError
+from opaa.errors import DatabaseUnavailableError, ExtractionError, OpaaError, StorageFullError, UnavailableError
 from opaa.extraction.pool import ExtractionPool
 from opaa.extraction.port import Extracted
 from opaa.indexing.chunking import Chunk, chunk_document
@@ -332,7 +332,7 @@ class SourceWork:
             async with self.indexer.database.transaction(self.context) as session:
                 store = self.indexer.store
                 await write_document(session, store, self.source, self.scope, prepared, embeddings=embeddings)
-        except OpaaError:
+        except (UnavailableError, StorageFullError):
             raise
         except Exception as problem:
             log.exception("document could not be stored", item=prepared.item.external_id)

@@ -35,6 +35,8 @@ SPARE_DOCUMENTS = 5
 # collection about something else, 1 in 50 reached one of these; of questions that had an answer, 9 in 10.
 RELEVANT_COVERAGE = 0.5
 RELEVANT_ATTRIBUTES = 0.4
+RELEVANT_TOGETHER = 1.2
+ATTRIBUTE_EVIDENCE = 0.1
 
 EMBEDDER_UNAVAILABLE = "embedder-unavailable"
 EMBEDDER_MISMATCH = "embedder-mismatch"
@@ -279,7 +281,7 @@ def _hit(document: FusedDocument, rows: Sequence[Any]) -> SearchHit:
 
 
 def _judge(hits: Sequence[SearchHit], relevant_cosine: float | None) -> tuple[bool, float]:
-    """Whether the best hits answer the question: enough of its words, near enough in meaning, or the fields asked for.
+    """Whether the best hits answer the question: by their words, their meaning and the fields asked for.
 
     Cosines of an embedder that does not say which are near (`relevant_cosine`) decide nothing.
     """
@@ -289,10 +291,10 @@ def _judge(hits: Sequence[SearchHit], relevant_cosine: float | None) -> tuple[bo
     coverage = max(passage.coverage for hit in first for passage in hit.passages)
     cosine = max((passage.cosine or 0.0 for hit in first for passage in hit.passages), default=0.0)
     share = max(hit.attributes for hit in first)
-    evidence = [coverage / RELEVANT_COVERAGE, share / RELEVANT_ATTRIBUTES]
     if relevant_cosine:
-        evidence.append(cosine / relevant_cosine)
-    best = max(evidence)
-    # 0.5 at the threshold, 1 at twice as much; several kinds of evidence together count for a little more.
-    confidence = min(1.0, best / 2 + 0.1 * sum(each >= 1 for each in evidence if each != best))
+        # Words and meaning together: either alone is often high by chance for a question about something else.
+        best = (coverage + cosine / relevant_cosine + ATTRIBUTE_EVIDENCE * share) / RELEVANT_TOGETHER
+    else:
+        best = max(coverage / RELEVANT_COVERAGE, share / RELEVANT_ATTRIBUTES)
+    confidence = min(1.0, best / 2)  # 0.5 at the threshold, 1 at twice as much
     return best >= 1.0, confidence
