@@ -73,6 +73,7 @@ def _serve_ui(app: FastAPI) -> None:
 
     @app.get("/{path:path}", include_in_schema=False, response_model=None)
     async def page(path: str, request: Request) -> FileResponse | JSONResponse:
+        path = path.replace("\0", "")  # no file system takes it
         file = (STATIC / path).resolve()
         if path and file.is_relative_to(STATIC) and file.is_file():
             immutable = path.startswith("assets/")

@@ -5,6 +5,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -33,8 +34,11 @@ SECURITY_HEADERS = {
 }
 
 
-class _TooLargeError(Exception):
-    pass
+class _TooLargeError(HTTPException):
+    """An HTTPException, because FastAPI turns any other error while it reads a body into a 400."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(413, f"The request is larger than the limit of {limit} bytes")
 
 
 class RequestMiddleware:
@@ -63,7 +67,7 @@ class RequestMiddleware:
             message = await receive()
             received += len(message.get("body", b""))
             if received > limit:
-                raise _TooLargeError
+                raise _TooLargeError(limit)
             return message
 
         async def decorated(message: MutableMapping[str, Any]) -> None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from opaa.retrieval.service import SearchHit
 
@@ -16,6 +16,26 @@ class Input(BaseModel):
     """What callers send: unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_text(cls, value: Any) -> Any:  # noqa: ANN401 - whatever was sent
+        """JSON can escape half a character, which no text, database or answer can hold."""
+        if not _is_text(value):
+            raise ValueError("a text holds half of a surrogate pair")
+        return value
+
+
+def _is_text(value: Any) -> bool:  # noqa: ANN401
+    match value:
+        case str():
+            return value.isascii() or value.encode(errors="replace").decode() == value
+        case list():
+            return all(_is_text(part) for part in value)
+        case dict():
+            return all(_is_text(key) and _is_text(part) for key, part in value.items())
+        case _:
+            return True
 
 
 class Page(BaseModel, Generic[Item]):

@@ -161,7 +161,7 @@ async def test_unusual_names_are_indexed(folder: Folder, name: str) -> None:
 
 async def test_a_name_that_is_not_utf8_is_reported_and_stops_nothing(folder: Folder) -> None:
     folder.write("good.txt", "Text.")
-    with open(os.fsencode(folder.path) + b"/b\xe4d.txt", "wb") as file:  # noqa: PTH123 - a name in bytes
+    with open(os.fsencode(folder.path) + b"/b\xe4d.txt", "wb") as file:  # noqa: PTH123, ASYNC230 - a name in bytes
         file.write(b"Some text.")
     run = await folder.sync()
     assert run.state == SUCCEEDED
