@@ -29,7 +29,7 @@ SYLLABLES = re.findall(r"\w+", "ver ge ar beit tag zeit ung haus mann lich plan 
 
 def passages(count: int) -> list[str]:
     """Invented words of natural lengths."""
-    random_words = random.Random(11)  # noqa: S311 - the same texts on every run
+    random_words = random.Random(11)
     words = ["".join(random_words.choices(SYLLABLES, k=random_words.choice((1, 1, 1, 2, 2, 3)))) for _ in range(4000)]
     return [" ".join(random_words.choices(words, k=PASSAGE_WORDS)) for _ in range(count)]
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import psycopg
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from opaa.db.session import driver_connection
 from opaa.retrieval.attribute_extraction import extract_attributes
 from opaa.retrieval.attribute_questions import (
     Comparison,
@@ -20,7 +21,6 @@ from opaa.retrieval.attribute_questions import (
     value_candidates,
 )
 from opaa.retrieval.attribute_values import unit_of
-from opaa.vectors.pgvector import driver_connection
 from opaa.vectors.port import IndexScope, Range
 
 MAX_ROWS_PER_VALUE = 1_000

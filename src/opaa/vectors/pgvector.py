@@ -11,11 +11,11 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-import psycopg
 from numpy.typing import NDArray
 from psycopg.sql import SQL
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from opaa.db.session import driver_connection
 from opaa.vectors import bm25, vocabulary
 from opaa.vectors.port import Candidate, ChunkEntry, Concept, IndexScope, Range
 
@@ -179,15 +179,6 @@ class PgVectorStore:
             await connection.execute(
                 "SELECT opaa_build_vector_index(%s, %s, %s)", (scope.workspace_id, scope.generation_id, dimension)
             )
-
-
-async def driver_connection(session: AsyncSession) -> psycopg.AsyncConnection[Any]:
-    """The psycopg connection of the session's transaction, in its tenant context."""
-    connection = await session.connection()
-    driver = (await connection.get_raw_connection()).driver_connection
-    if not isinstance(driver, psycopg.AsyncConnection):
-        raise TypeError(f"psycopg is needed, this session runs on {type(driver)}")
-    return driver
 
 
 def vector_text(vector: NDArray[np.float32]) -> str:
