@@ -18,10 +18,11 @@ from opaa.api.dependencies import (
     SessionDependency,
     SourcesRead,
     SourcesWrite,
+    authenticate,
     own_workspace,
 )
 from opaa.api.schemas import Input, Listing, Named, Page
-from opaa.errors import NotFoundError, UnavailableError
+from opaa.errors import AuthenticationError, NotFoundError, UnavailableError
 from opaa.identity.service import Identity
 from opaa.indexing import runs
 from opaa.indexing.documents import delete_source as remove_source
@@ -243,18 +244,26 @@ async def cancel_run(run_id: UUID, identity: SourcesWrite, session: SessionDepen
 
 @router.get("/events", response_class=EventSourceResponse)
 async def events(request: Request, identity: SourcesRead, runtime: RuntimeDependency) -> EventSourceResponse:
-    """Server-sent events `run`: each change of the runs of your workspaces' sources, while it happens."""
-    return EventSourceResponse(_changes(request, runtime, identity), ping=15, headers={"X-Accel-Buffering": "no"})
+    """Server-sent events `run`: each change of the runs of your workspaces' sources, while it happens.
+
+    Ends with the log-in or token that opened it.
+    """
+    return EventSourceResponse(_changes(request, runtime), ping=15, headers={"X-Accel-Buffering": "no"})
 
 
-async def _changes(request: Request, runtime: Runtime, identity: Identity) -> AsyncGenerator[ServerSentEvent, None]:
+async def _changes(request: Request, runtime: Runtime) -> AsyncGenerator[ServerSentEvent, None]:
     sent: dict[UUID, bytes] = {}
-    workspace_ids = [workspace.id for workspace in identity.workspaces]
     while not await request.is_disconnected():
         try:
+            # Asked each time: what one may see changes while the stream is open.
+            identity = await authenticate(request, runtime)
+            if not identity.may("sources:read"):
+                return
             async with runtime.database.session(identity.context) as session:
-                sources = await service.list_sources(session, workspace_ids)
+                sources = await service.list_sources(session, [workspace.id for workspace in identity.workspaces])
                 found = await runs.recent_runs(session, [source.id for source in sources], ENDED_SHOWN_S)
+        except AuthenticationError:
+            return
         except UnavailableError:
             found = []
         for run in found:
