@@ -18,6 +18,8 @@ const texts = {
     add: "Connect a folder",
     none: "No sources yet",
     noneHint: "Connect a folder of this server, or upload documents.",
+    noWorkspace: "Create a workspace first",
+    noWorkspaceHint: "Documents live in workspaces, and who may read one is decided there.",
     workspace: "New workspace",
     name: "Name",
     cancel: "Cancel",
@@ -29,6 +31,8 @@ const texts = {
     add: "Ordner verbinden",
     none: "Noch keine Quellen",
     noneHint: "Verbinden Sie einen Ordner dieses Servers oder laden Sie Dokumente hoch.",
+    noWorkspace: "Legen Sie zuerst einen Arbeitsbereich an",
+    noWorkspaceHint: "Dokumente liegen in Arbeitsbereichen; dort wird entschieden, wer sie lesen darf.",
     workspace: "Neuer Arbeitsbereich",
     name: "Name",
     cancel: "Abbrechen",
@@ -73,8 +77,8 @@ export default function SourcesPage() {
       {query.error && <ProblemAlert error={query.error} retry={() => void query.refetch()} />}
       {query.isPending && <Loading />}
       {query.data?.items.length === 0 && (
-        <EmptyState title={t("none")}>
-          <Text c="dimmed">{t("noneHint")}</Text>
+        <EmptyState title={me.workspaces.length > 0 ? t("none") : t("noWorkspace")}>
+          <Text c="dimmed">{me.workspaces.length > 0 ? t("noneHint") : t("noWorkspaceHint")}</Text>
         </EmptyState>
       )}
       {query.data?.items.map((source) => (
