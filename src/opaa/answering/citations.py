@@ -10,9 +10,11 @@ from opaa.retrieval.analysis import analyze_chunk
 
 # [1], [1, 2], [1][2], 【1】, and what models make of them: [^1], [Passage 1].
 _MARKER = re.compile(
-    r"[\[【]\s*\^?(?:(?:passage|source|quelle|doc(?:ument)?)\s*)?(\d+(?:\s*[,;]\s*\d+)*)\s*[\]】]", re.IGNORECASE
+    r"[\[【][^\S\n]*\^?(?:(?:passage|source|quelle|doc(?:ument)?)[^\S\n]*)?(\d+(?:[^\S\n]*[,;][^\S\n]*\d+)*)[^\S\n]*[\]】]",
+    re.IGNORECASE,
 )
-_OPEN = re.compile(r"[\[【][^\]】\n]{0,40}$")
+# What the next piece may still change: an open bracket, and markers whose space goes with them if they are unknown.
+_OPEN = re.compile(r" ?(?:[\[【][^\[\]【】\n]{0,40}[\]】] ?)*(?:[\[【][^\]】\n]{0,40})?$")
 
 
 @dataclass(frozen=True, slots=True)

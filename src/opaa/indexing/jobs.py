@@ -8,8 +8,9 @@ from uuid import UUID
 
 import structlog
 from croniter import croniter
-from procrastinate import App, RetryStrategy
+from procrastinate import App, BaseRetryStrategy, RetryDecision
 from procrastinate.exceptions import ConnectorException
+from procrastinate.jobs import Job
 from sqlalchemy import select, text
 
 from opaa.db.session import Database, TenantContext
@@ -26,10 +27,22 @@ log = structlog.get_logger(__name__)
 HEARTBEAT_EVERY_S = 3.0
 STALLED_AFTER_S = 12.0
 SWEEP_EVERY_S = 4.0
-STOP_WITHIN_S = 20.0
+STOP_WITHIN_S = 2.0  # then a run is broken off and goes back to the queue; it goes on with the next document
 RECONNECT_AFTER_S = 2.0
-# A run cut short by a database that was away goes on; everything else a run writes into its own row.
-DATABASE_AWAY = RetryStrategy(max_attempts=100, wait=2, retry_exceptions={DatabaseUnavailableError})
+
+
+class GoOn(BaseRetryStrategy):
+    """Gives back the jobs of runs that were broken off: by the worker's end, or by a database that was away.
+
+    Everything else that can happen to a run stands in the run's own row, and its job has then done its work.
+    """
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
+        if isinstance(exception, asyncio.CancelledError):
+            return RetryDecision(retry_in={"seconds": 0})
+        if isinstance(exception, DatabaseUnavailableError):
+            return RetryDecision(retry_in={"seconds": 2})
+        return None
 
 
 class Worker:
@@ -60,7 +73,7 @@ class Worker:
     async def _application(self) -> AsyncIterator[App]:
         application = App(connector=queue_connector(self.database, self.concurrency + 2))
 
-        @application.task(name=RUN_TASK, queue=INDEXING_QUEUE, retry=DATABASE_AWAY)
+        @application.task(name=RUN_TASK, queue=INDEXING_QUEUE, retry=GoOn())
         async def run_source(organization_id: str, run_id: str) -> None:
             await self.indexer.run(UUID(organization_id), UUID(run_id))
 

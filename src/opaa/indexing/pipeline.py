@@ -9,7 +9,9 @@ import hashlib
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -74,7 +76,9 @@ class Known:
     document_id: UUID | None
     content_hash: bytes | None
     failed: bool
-    done_in_this_run: bool
+    counted_as: str | None
+    """Set when this run has dealt with the item before its worker died: the count that the item belongs to."""
+    chunks: int
 
 
 @dataclass
@@ -151,9 +155,7 @@ class SourceWork:
         self.context = context
         self.source = source
         self.run = run
-        self.progress = Progress(
-            added=run.added, changed=run.changed, failed=run.failed, chunks=run.chunks, removed=run.removed
-        )
+        self.progress = Progress(removed=run.removed)
         self.generation = Generation(0, "", 0)
 
     @property
@@ -218,6 +220,9 @@ class SourceWork:
             Document.content_hash,
             SourceItem.error_reason,
             SourceItem.updated_at,
+            Document.created_at,
+            Document.indexed_at,
+            Document.chunk_count,
         )
         query = (
             select(*columns)
@@ -230,13 +235,15 @@ class SourceWork:
         began = self.run.started_at or self.run.created_at
         async with self.indexer.database.session(self.context) as session:
             rows = await session.execute(query)
-            return {row[0]: Known(row[1], row[2], row[3], row[4] is not None, row[5] >= began) for row in rows}
+            return {row[0]: _known(row, began) for row in rows}
 
     async def _prepare(self, connector: Connector, item: Item, known: Known | None) -> Prepared | None:
         """The item ready to be embedded; None when there is nothing (more) to do about it."""
         same = known is not None and known.fingerprint == item.fingerprint
-        if known and same and known.done_in_this_run:
-            return None  # before the worker died; counted then
+        if known and same and known.counted_as:
+            setattr(self.progress, known.counted_as, getattr(self.progress, known.counted_as) + 1)
+            self.progress.chunks += known.chunks
+            return None
         if known and same and not known.failed and not self.run.full_reindex:
             self.progress.unchanged += 1
             return None
@@ -383,6 +390,20 @@ class SourceWork:
             async with self.indexer.database.transaction(self.context) as session:
                 removed = await remove_items(session, self.indexer.store, self.source, list(external_ids))
             self.progress.removed += removed
+
+
+def _known(row: Any, began: datetime) -> Known:  # noqa: ANN401 - a row of the query above
+    _, fingerprint, document_id, content_hash, error, updated_at, created_at, indexed_at, chunks = row
+    counted_as = None
+    written = indexed_at is not None and indexed_at >= began
+    if updated_at >= began:
+        if error is not None:
+            counted_as = "failed"
+        elif written:
+            counted_as = "added" if created_at >= began else "changed"
+        else:
+            counted_as = "unchanged"
+    return Known(fingerprint, document_id, content_hash, error is not None, counted_as, chunks if written else 0)
 
 
 def _slices(values: list[str]) -> Iterator[list[str]]:
