@@ -1,5 +1,6 @@
 """Citation markers in a stream, and what documents may do to a prompt."""
 
+import itertools
 import re
 from uuid import UUID
 
@@ -53,7 +54,7 @@ def test_known_markers_stay_in_one_form_and_others_go(text: str, expected: str, 
 @settings(max_examples=400, deadline=None)
 def test_how_the_text_is_cut_into_pieces_changes_nothing(text: str, cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    pieces = [text[start:end] for start, end in zip(places, places[1:], strict=False)]
+    pieces = [text[start:end] for start, end in itertools.pairwise(places)]
     whole, one = filtered([text])
     parts, many = filtered(pieces)
     assert parts == whole == many.text
