@@ -28,6 +28,7 @@ OWNER = "opaa_owner"
 APPLICATION = "opaa_app"
 DATABASE = "opaa"
 START_TIMEOUT_S = 60
+NO_PID = 2**22 + 1  # above Linux's largest process id
 COMPLETE = "opaa.complete"  # in the cluster's folder once the database exists; without it the set-up starts again
 SETTINGS = """\
 listen_addresses = '127.0.0.1'
@@ -163,7 +164,11 @@ class EmbeddedPostgres:
             connection.execute(f"ALTER SCHEMA public OWNER TO {OWNER}")
 
     def _start(self) -> None:
-        port = _free_port()
+        self._disown_zombie()
+        # The port of last time where it is free: processes that are connected find the server again.
+        remembered = self.folder / "port"
+        port = _free_port(remembered)
+        remembered.write_text(str(port), encoding="utf-8")
         log = self.cluster / "start.log"
         options = f"-p {port}"
         try:
@@ -186,6 +191,19 @@ class EmbeddedPostgres:
             raise DatabaseUnavailableError(
                 f"The embedded PostgreSQL in {self.folder} did not start: {reason}"
             ) from error
+
+    def _disown_zombie(self) -> None:
+        """PostgreSQL takes a killed server whose parent has not yet asked for its end for a running one.
+
+        Its lock file then gets a process id that cannot be; the rest stays, so that PostgreSQL still checks that none
+        of the old server's children is at work.
+        """
+        lock = self.cluster / "postmaster.pid"
+        with suppress(OSError, ValueError, IndexError):
+            pid, *rest = lock.read_text(encoding="utf-8").splitlines(keepends=True)
+            status = Path(f"/proc/{int(pid)}/stat").read_text(encoding="utf-8")
+            if status.rpartition(")")[2].split()[0] == "Z":
+                lock.write_text("".join([f"{NO_PID}\n", *rest]), encoding="utf-8")
 
     def _port(self) -> int | None:
         """The port of the running server, None when none runs."""
@@ -290,7 +308,12 @@ def _password_file(path: Path) -> str:
     return password
 
 
-def _free_port() -> int:
+def _free_port(remembered: Path) -> int:
+    """The port that the file names if nobody listens there, else any free one."""
+    with suppress(OSError, ValueError), socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", int(remembered.read_text(encoding="utf-8"))))
+        return int(probe.getsockname()[1])
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -8,7 +8,24 @@ from opaa.answering.sentences import plain, split_sentences
 
 PASSAGES = st.lists(
     st.sampled_from(
-        ["# Heading", "One sentence. Another one!", "- an item", "1. first", "| a | b |", "| - | - |", "| 1 | z.B. 2 |", "", "> quoted", "```", "Title\n=====", "Das kostet ca. 5 Euro. Gut?", "**bold** [link](http://x)", "\t", "…", "é🖨️"]
+        [
+            "# Heading",
+            "One sentence. Another one!",
+            "- an item",
+            "1. first",
+            "| a | b |",
+            "| - | - |",
+            "| 1 | z.B. 2 |",
+            "",
+            "> quoted",
+            "```",
+            "Title\n=====",
+            "Das kostet ca. 5 Euro. Gut?",
+            "**bold** [link](http://x)",
+            "\t",
+            "…",
+            "é🖨️",
+        ]
     ),
     max_size=12,
 ).map("\n".join)

@@ -163,7 +163,7 @@ def test_production_refuses_a_missing_or_weak_secret_key_and_development_warns(s
 @pytest.mark.parametrize(
     ("unsafe", "names"),
     [
-        ({"OPAA_HOST": "0.0.0.0"}, "OPAA_COOKIE_SECURE"),
+        ({"OPAA_HOST": "::"}, "OPAA_COOKIE_SECURE"),
         ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS"),
     ],
 )
