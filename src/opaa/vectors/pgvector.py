@@ -159,7 +159,9 @@ class PgVectorStore:
             np.frombuffer(frequencies, np.uint8),
         )
         scores, coverage = bm25.score([each.weighted for each in known], postings, statistics)
-        best = _top(scores, limit)
+        # Chunks that were found both by rare words and by common ones come twice.
+        _, first = np.unique(np.frombuffer(chunk_ids, "V16"), return_index=True)
+        best = first[_top(scores[first], limit)]
         return [
             Candidate(_uuid(chunk_ids, i), _uuid(document_ids, i), float(scores[i]), float(coverage[i])) for i in best
         ]

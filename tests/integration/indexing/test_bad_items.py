@@ -15,7 +15,7 @@ from tests.integration.extraction.files import bomb_docx, encrypted_pdf
 from tests.integration.indexing.conftest import Folder
 
 
-@pytest.mark.req("IDX-4")
+@pytest.mark.req("SRC-7", "SRC-6")
 async def test_each_bad_file_is_kept_with_its_reason_while_the_good_ones_are_indexed(folder: Folder) -> None:
     await folder.set_settings(max_bytes=200_000)
     folder.write("good.md", "# Good\n\nText.")
@@ -59,7 +59,7 @@ async def test_nul_bytes_and_lone_surrogates_do_not_reach_the_database(folder: F
     assert "internal" not in {error.error_reason for error in (await folder.errors()).values()}
 
 
-@pytest.mark.req("IDX-4")
+@pytest.mark.req("SRC-7", "SRC-6")
 async def test_a_failed_file_is_tried_again_and_counted(folder: Folder) -> None:
     path = folder.write("later.txt", b"")
     await folder.sync()
@@ -75,7 +75,7 @@ async def test_a_failed_file_is_tried_again_and_counted(folder: Folder) -> None:
     assert await folder.errors() == {}
 
 
-@pytest.mark.req("IDX-4")
+@pytest.mark.req("SRC-7", "SRC-6")
 async def test_a_file_that_fails_after_an_earlier_success_keeps_its_old_version(folder: Folder) -> None:
     path = folder.write("report.txt", "The first version.")
     await folder.sync()

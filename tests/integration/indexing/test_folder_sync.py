@@ -28,7 +28,7 @@ def fill(folder: Folder) -> None:
     folder.write("people.csv", "name,city\nAda,London\nGrace,New York\n")
 
 
-@pytest.mark.req("IDX-1")
+@pytest.mark.req("SRC-3")
 async def test_every_file_becomes_a_document_with_exact_chunks_vectors_and_terms(folder: Folder) -> None:
     fill(folder)
     run = await folder.sync()
@@ -55,7 +55,7 @@ async def test_every_file_becomes_a_document_with_exact_chunks_vectors_and_terms
     assert len(folder.embedder.embedded) == len(chunks)
 
 
-@pytest.mark.req("IDX-2")
+@pytest.mark.req("SRC-6")
 async def test_a_second_run_writes_nothing(folder: Folder) -> None:
     fill(folder)
     await folder.sync()
@@ -67,7 +67,7 @@ async def test_a_second_run_writes_nothing(folder: Folder) -> None:
     assert folder.embedder.embedded == []
 
 
-@pytest.mark.req("IDX-2")
+@pytest.mark.req("SRC-6")
 async def test_a_touched_file_with_the_same_bytes_is_not_indexed_again(folder: Folder) -> None:
     fill(folder)
     await folder.sync()
@@ -79,7 +79,7 @@ async def test_a_touched_file_with_the_same_bytes_is_not_indexed_again(folder: F
     assert await folder.chunks() == before
 
 
-@pytest.mark.req("IDX-2")
+@pytest.mark.req("SRC-6")
 async def test_changed_deleted_and_renamed_files_are_followed(folder: Folder) -> None:
     fill(folder)
     await folder.sync()
@@ -230,7 +230,7 @@ async def test_a_paused_source_is_not_synchronised(folder: Folder) -> None:
             await queue_run(session, "test", await session.get_one(Source, folder.source.id))
 
 
-@pytest.mark.req("IDX-5")
+@pytest.mark.req("SRC-6")
 async def test_another_embedder_is_refused_with_what_to_do(folder: Folder, tmp_path) -> None:
     fill(folder)
     await folder.sync()

@@ -60,7 +60,7 @@ async def contents(folder: Folder) -> list[tuple[object, ...]]:
     return [tuple(row) for row in rows]
 
 
-@pytest.mark.req("IDX-6")
+@pytest.mark.req("HA-5")
 @pytest.mark.slow
 async def test_a_killed_worker_leaves_the_same_index_as_an_undisturbed_one(
     folder: Folder, database: Database, monkeypatch: pytest.MonkeyPatch
