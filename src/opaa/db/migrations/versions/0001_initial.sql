@@ -501,10 +501,11 @@ BEGIN
   END LOOP;
 END $$;
 
--- Chunks of `workspaces` that hold any term of `any_of`, then half as many that hold all of `all_of`, at most `maximum`, readable by the tenant context of the caller, as one row of parallel byte strings (16-byte uuids, float4 and
--- counts as int4, both big-endian, then ids and frequencies of all of them one after the other).
--- A chunk may come twice; telling apart here would compare arrays element by element, row by row. Planned for
--- the arguments of each call: a plan for any arguments was ten times slower.
+-- At most `maximum` chunks of `workspaces` that hold any term of `any_of`, and half as many that hold all of `all_of`,
+-- readable by the tenant context of the caller, as one row of parallel byte strings (16-byte uuids, float4 and counts as
+-- int4, both big-endian, then ids and frequencies of all of them one after the other). A chunk may come twice; telling
+-- apart here would compare arrays element by element, row by row. Planned for the arguments of each call: a plan for any
+-- arguments was ten times slower.
 GRANT CREATE ON SCHEMA public TO opaa_lexical;
 CREATE FUNCTION opaa_lexical_candidates(
     workspaces uuid[], any_of integer[], all_of integer[], documents uuid[], maximum integer,
