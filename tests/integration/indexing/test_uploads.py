@@ -94,7 +94,8 @@ async def main():
     try:
         await store_upload(folder, "small.txt", blocks(100), 10**9)
     except StorageFullError as error:
-        print(error.status, error.message, sorted(p.name for p in folder.iterdir()), (folder / "small.txt").stat().st_size)
+        names = sorted(path.name for path in folder.iterdir())
+        print(error.status, error.message, names, (folder / "small.txt").stat().st_size)
 
 asyncio.run(main())
 """
