@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opaa.access.models import Workspace
 from opaa.errors import InvalidInputError, TooLargeError
 from opaa.indexing.uploads import LONGEST_NAME_BYTES, safe_name, store_upload
+from opaa.sources.service import upload_folder, upload_source
+from tests.integration.indexing.conftest import Folder
 
 
 async def blocks(*parts: bytes) -> AsyncIterator[bytes]:
@@ -81,6 +84,7 @@ async def test_a_file_appears_whole_replaces_the_old_one_or_not_at_all(tmp_path:
 FULL = """
 import asyncio, sys
 from pathlib import Path
+from opaa.access.models import Workspace
 from opaa.errors import StorageFullError
 from opaa.indexing.uploads import store_upload
 
@@ -110,3 +114,22 @@ def test_a_full_disk_is_said_and_keeps_what_was_there(tmp_path: Path) -> None:
         check=False,
     )
     assert done.stdout == "507 There is no space left to store small.txt ['small.txt'] 131072\n", done.stderr
+
+
+async def test_a_lost_folder_of_uploads_loses_no_document(folder: Folder) -> None:
+    uploads = folder.indexer.options.uploads_dir
+    async with folder.database.transaction(folder.tenant.system) as session:
+        workspace = await session.get_one(Workspace, folder.tenant.workspace_id)
+        source = await upload_source(session, workspace)
+    folder.source = source
+    place = upload_folder(uploads, source)
+    await store_upload(place, "a.txt", blocks(b"Some text."), 100)
+    assert (await folder.sync()).added == 1
+    place.rename(place.with_name("lost"))
+    run = await folder.sync()
+    assert run.state == "failed"
+    assert "nothing was removed" in (run.error or "")
+    assert set(await folder.documents()) == {"a.txt"}
+    place.with_name("lost").rename(place)
+    (place / "a.txt").unlink()  # the last one, deleted: an empty folder of uploads is nothing unusual
+    assert (await folder.sync()).removed == 1
