@@ -48,7 +48,7 @@ def up(
         try:
             if server is not None:
                 server.acquire()
-            _Group(loaded).run(sample=sample)
+            _Group(loaded, server).run(sample=sample)
         finally:
             if server is not None:
                 server.release()
@@ -61,8 +61,9 @@ def _interrupt(*_: object) -> None:
 class _Group:
     """The processes of one installation on one machine; one that dies is started again."""
 
-    def __init__(self, loaded: Settings) -> None:
+    def __init__(self, loaded: Settings, server: EmbeddedPostgres | None) -> None:
         self.settings = loaded
+        self.server = server
         self.environment: Mapping[str, str] = {
             **os.environ,
             "PORT": str(loaded.port),
@@ -80,6 +81,7 @@ class _Group:
             self._announce(first)
             while True:
                 time.sleep(RESTART_AFTER_S)
+                self._revive_database()
                 for role, child in list(self.children.items()):
                     if child.poll() is not None:
                         err.print(f"[yellow]{role} ended with code {child.returncode}; starting it again[/]")
@@ -88,6 +90,13 @@ class _Group:
             err.print("Stopping …")
         finally:
             self._stop()
+
+    def _revive_database(self) -> None:
+        try:
+            if self.server is not None and self.server.revive():
+                err.print("[yellow]PostgreSQL ended; it was started again[/]")
+        except OpaaError as error:  # a full disk, say: tried again a second later
+            err.print(f"[yellow]{escape(error.message)}[/]", highlight=False)
 
     def _setup(self, *, sample: bool) -> dict[str, str]:
         command = [sys.executable, "-m", "opaa", "setup", *(["--sample"] if sample else [])]

@@ -96,6 +96,16 @@ class EmbeddedPostgres:
                 lock.close()
                 raise
 
+    def revive(self) -> bool:
+        """Start the server again if it died under its users; whether it had."""
+        if self._port() is not None:
+            return False
+        with _exclusive(self.folder / "start.lock"):
+            if self._port() is not None:
+                return False
+            self._start()
+            return True
+
     def release(self) -> None:
         """Leave; the last one out stops the server."""
         if self._lock is None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -67,10 +68,9 @@ async def last_runs(session: AsyncSession, source_ids: Sequence[UUID]) -> dict[U
     query = (
         select(SourceRun)
         .where(SourceRun.source_id.in_(source_ids))
-        .distinct(SourceRun.source_id)
         .order_by(SourceRun.source_id, (SourceRun.state == RUNNING).desc(), SourceRun.created_at.desc())
     )
-    return {run.source_id: run for run in await session.scalars(query)}
+    return {run.source_id: run for run in await session.scalars(query.ext(distinct_on(SourceRun.source_id)))}
 
 
 async def recent_runs(session: AsyncSession, source_ids: Sequence[UUID], seconds: float) -> list[SourceRun]:

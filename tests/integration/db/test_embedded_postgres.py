@@ -171,3 +171,13 @@ async def test_the_pool_works_again_when_the_server_is_back(server: EmbeddedPost
         assert await session.scalar(text("SELECT 1")) == 1
     await database.close()
     again.release()
+
+
+@pytest.mark.req("HA-4")
+def test_a_server_that_died_under_its_users_is_revived_where_they_look_for_it(server: EmbeddedPostgres) -> None:
+    urls = server.acquire()
+    assert not server.revive()
+    kill(server)
+    assert server.revive()
+    assert works(urls.owner)
+    server.release()
