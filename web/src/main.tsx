@@ -2,7 +2,6 @@ import "@mantine/core/styles.css";
 import "@mantine/notifications/styles.css";
 import "./app/app.css";
 
-import { createTheme, MantineProvider } from "@mantine/core";
 import { Notifications } from "@mantine/notifications";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
@@ -11,16 +10,10 @@ import { BrowserRouter } from "react-router";
 
 import { Problem } from "./api/client";
 import { App } from "./app/App";
+import { Appearance } from "./app/Appearance";
 import { LanguageProvider } from "./app/i18n";
 import { SessionGate } from "./features/auth/session";
 
-const theme = createTheme({
-  primaryColor: "cyan",
-  primaryShade: { light: 9, dark: 4 },
-  autoContrast: true,
-  defaultRadius: "md",
-  cursorType: "pointer",
-});
 const client = new QueryClient({
   defaultOptions: {
     queries: {
@@ -34,8 +27,8 @@ const root = document.getElementById("root");
 if (root) {
   createRoot(root).render(
     <StrictMode>
-      <MantineProvider theme={theme} defaultColorScheme="auto">
-        <LanguageProvider>
+      <LanguageProvider>
+        <Appearance>
           <Notifications position="top-right" />
           <QueryClientProvider client={client}>
             <SessionGate>
@@ -44,8 +37,8 @@ if (root) {
               </BrowserRouter>
             </SessionGate>
           </QueryClientProvider>
-        </LanguageProvider>
-      </MantineProvider>
+        </Appearance>
+      </LanguageProvider>
     </StrictMode>,
   );
 }
