@@ -95,7 +95,7 @@ async def generating(asking: Asking, server: FakeOpenAI) -> AsyncIterator[Asking
     await asking.model.close()
 
 
-@pytest.mark.req("ANS-5")
+@pytest.mark.req("RAG-5")
 async def test_without_a_model_the_answer_is_made_of_cited_sentences(asking: Asking) -> None:
     answer = await asking.answer("How long does parental leave last?")
     assert "Parental leave lasts twelve months." in answer.answer
@@ -114,7 +114,7 @@ async def test_a_german_question_gets_german_sentences(asking: Asking) -> None:
     assert "30 Tage Urlaub" in answer.answer
 
 
-@pytest.mark.req("ANS-3")
+@pytest.mark.req("RAG-2")
 @pytest.mark.parametrize(
     ("question", "says"),
     [
@@ -128,7 +128,7 @@ async def test_nothing_found_is_said_in_the_language_of_the_question(asking: Ask
     assert (answer.found, answer.grounded, answer.citations, answer.confidence) == (False, False, [], 0.0)
 
 
-@pytest.mark.req("ANS-1", "ANS-2")
+@pytest.mark.req("RAG-2", "LLM-1")
 async def test_a_generated_answer_keeps_known_markers_and_loses_invented_ones(
     generating: Asking, server: FakeOpenAI
 ) -> None:
@@ -146,7 +146,7 @@ async def test_a_generated_answer_keeps_known_markers_and_loses_invented_ones(
     assert "Parental leave lasts twelve months." in prompt
 
 
-@pytest.mark.req("ANS-3")
+@pytest.mark.req("RAG-2")
 async def test_a_model_that_finds_nothing_says_so(generating: Asking, server: FakeOpenAI) -> None:
     server.chat_replies.append(Chat(text="NOT_FOUND"))
     events = await generating.events("How long does parental leave last?")
@@ -157,7 +157,7 @@ async def test_a_model_that_finds_nothing_says_so(generating: Asking, server: Fa
     assert not [event for event in events if isinstance(event, Delta) and "NOT" in event.text]
 
 
-@pytest.mark.req("ANS-4")
+@pytest.mark.req("RAG-3")
 async def test_a_follow_up_is_rewritten_with_the_history(generating: Asking, server: FakeOpenAI) -> None:
     server.chat_replies.append(Chat(text="Twelve months [1]."))
     first = await generating.answer("How long does parental leave last?")
@@ -179,7 +179,7 @@ async def test_a_follow_up_without_a_model_uses_the_question_before(asking: Aski
     assert "paid for six months" in second.answer
 
 
-@pytest.mark.req("ANS-5")
+@pytest.mark.req("LLM-2", "HA-4")
 @pytest.mark.parametrize(
     "reply",
     [

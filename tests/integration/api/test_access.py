@@ -54,6 +54,7 @@ async def test_wrong_passwords_and_unknown_people_look_alike_and_lock_the_accoun
 
 
 @pytest.mark.req("SEC-3")
+@pytest.mark.req("SEC-10")
 async def test_changes_with_a_cookie_need_the_csrf_header(api: Api) -> None:
     await api.user("ada", "owner")
     client = await api.log_in("ada")
@@ -94,6 +95,7 @@ async def test_nobody_gets_in_without_a_credential_anywhere(api: Api) -> None:
     assert len(operations(api)) > 30
 
 
+@pytest.mark.req("OPS-1")
 async def test_metrics_are_for_this_machine_or_a_token_with_the_scope(api: Api) -> None:
     user = await api.user("ada", "auditor")
     from_elsewhere = {"X-Forwarded-For": "203.0.113.9"}
@@ -193,6 +195,7 @@ async def test_documents_of_a_workspace_are_invisible_to_people_outside_it(api: 
     assert_problem(await outsider.post("/api/v1/ask", json={"question": "x?", "workspace": "Main"}), 404)
 
 
+@pytest.mark.req("SEC-5")
 async def test_members_may_not_administer(api: Api) -> None:
     await api.user("member")
     client = await api.log_in("member")

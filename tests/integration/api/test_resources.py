@@ -70,6 +70,7 @@ async def test_citations_point_at_the_very_characters_of_their_document(api: Api
         assert f"[{citation['marker']}]" in answer["answer"]
 
 
+@pytest.mark.req("RAG-3", "RAG-4")
 async def test_a_conversation_goes_on_is_renamed_judged_and_deleted(api: Api, boss: httpx.AsyncClient) -> None:
     await api.index({"printer.md": TEXT})
     first = (await boss.post("/api/v1/ask", json={"question": "Where is the printer?"})).json()
@@ -359,6 +360,7 @@ async def test_nul_bytes_and_lone_surrogates_are_never_our_fault(
     assert 400 <= broken.status_code < 500
 
 
+@pytest.mark.req("SEC-10")
 async def test_every_answer_carries_the_security_headers(api: Api, boss: httpx.AsyncClient) -> None:
     for url, status in (("/api/v1/auth/me", 200), ("/api/v1/nothing", 404), ("/livez", 200)):
         answer = await boss.get(url)
@@ -370,6 +372,7 @@ async def test_every_answer_carries_the_security_headers(api: Api, boss: httpx.A
     assert (await boss.get("/api/v1/auth/me")).headers["cache-control"] == "no-store"
 
 
+@pytest.mark.req("OPS-5")
 async def test_the_health_pages_tell_up_from_degraded(api: Api) -> None:
     client = api.client()
     assert (await client.get("/livez")).json() == {"status": "up"}

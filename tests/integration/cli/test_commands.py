@@ -68,7 +68,7 @@ def indexed(opaa: Run, data_dir: Path) -> Path:
     return folder
 
 
-@pytest.mark.req("CLI-1")
+@pytest.mark.req("SRC-3", "RAG-1")
 def test_a_folder_is_indexed_searched_and_asked_about(opaa: Run, indexed: Path) -> None:
     sources = json.loads(opaa("source", "list", "--json").stdout)["items"]
     assert [(item["name"], item["document_count"], item["error_count"]) for item in sources] == [("Docs", 1, 1)]
@@ -189,6 +189,7 @@ def children(pid: int) -> list[int]:
     return [child.pid for child in psutil.Process(pid).children(recursive=True)]
 
 
+@pytest.mark.req("ARC-2")
 def test_up_serves_restarts_what_dies_and_stops_without_a_trace(
     running: tuple["subprocess.Popen[str]", int], opaa: Run, data_dir: Path, indexed: Path
 ) -> None:

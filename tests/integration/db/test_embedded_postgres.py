@@ -144,6 +144,7 @@ def test_wrong_passwords_are_one_sentence_without_them(database_urls: Urls) -> N
     assert "hunter2" not in caught.value.message
 
 
+@pytest.mark.req("ARC-1")
 async def test_a_database_of_ones_own_works_with_one_url_and_with_two(server: EmbeddedPostgres) -> None:
     urls = server.acquire()
     migrate.upgrade(urls.owner, urls.owner)
