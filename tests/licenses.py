@@ -22,7 +22,9 @@ def main() -> int:
     for package in packages:
         licence = READ.get(package["Name"], package["License"])
         allowed = any(name.lower() in licence.lower() for name in ALLOWED)
-        print(f"{'  ' if allowed else '! '}{package['Name']:32} {package['Version']:14} {' '.join(licence.split())[:70]}")
+        print(
+            f"{'  ' if allowed else '! '}{package['Name']:32} {package['Version']:14} {' '.join(licence.split())[:70]}"
+        )
         if not allowed:
             refused.append(package["Name"])
     print(f"{len(packages)} packages, {len(refused)} not allowed: {', '.join(refused) or 'none'}")

@@ -143,8 +143,8 @@ def run() -> list[dict[str, Any]]:
             "value": round(FILES / rest["seconds"]),
             "unit": "files/s",
             "target": "≥ 300 files/s/core",
-            "detail": f"{FILES} files, {rest['chunks']} chunks, {rest['cpu'] / rest['seconds']:.2f} cores in the worker, "
-            f"so {FILES / rest['cpu']:.0f} files per second of its CPU",
+            "detail": f"{FILES} files, {rest['chunks']} chunks, {rest['cpu'] / rest['seconds']:.2f} cores in the "
+            f"worker, so {FILES / rest['cpu']:.0f} files per second of its CPU",
         },
         {
             "what": "share of indexing time inside the embedder",
