@@ -89,6 +89,7 @@ def _is_let_in_only_with_the_right_password(visitor: Visitor) -> None:
     page.get_by_label("Password", exact=True).fill("not the password")
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("alert")).to_contain_text("password")
+    assert visitor.accessibility_problems() == []
     page.get_by_label("Password", exact=True).fill(visitor.installation.password)
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("heading", name="Documents", exact=True)).to_be_visible()
@@ -122,6 +123,7 @@ def _connects_a_folder_and_watches_it_being_indexed(visitor: Visitor, folder: Pa
 
     card.get_by_role("button", name="1 errors").click()
     expect(page.get_by_role("dialog").get_by_role("row").filter(has_text="broken.pdf")).to_be_visible()
+    assert visitor.accessibility_problems() == []
     page.keyboard.press("Escape")
 
 
@@ -209,6 +211,7 @@ def _sees_why_a_file_is_refused(visitor: Visitor) -> None:
     torn = page.get_by_test_id("transfer").filter(has_text="torn.pdf")
     expect(torn).to_have_attribute("data-state", "failed")
     expect(torn).to_contain_text(re.compile("PDF|read", re.IGNORECASE))
+    assert visitor.accessibility_problems() == []
 
 
 def _deletes_what_was_uploaded(visitor: Visitor) -> None:
