@@ -83,6 +83,11 @@ class Visitor:
         self.page.get_by_role("button", name="Log in").click()
         expect(self.page.get_by_label("Your question")).to_be_visible()
 
+    def begin(self) -> None:
+        """Goes to where a new conversation begins."""
+        self.follow_link("New question")
+        expect(self.page.get_by_role("heading", name="What would you like to know?")).to_be_visible()
+
     def ask(self, question: str) -> None:
         """Asks, and waits until the answer is complete."""
         turns = self.page.get_by_role("article").filter(has=self.page.get_by_label("Copy the answer"))
@@ -126,6 +131,6 @@ def visit(browser: Browser, installation: Installation, **options: Any) -> Itera
     try:
         visitor = Visitor(context.new_page(), installation)
         yield visitor
-        assert visitor.complaints == []
+        assert not visitor.complaints, "\n".join(visitor.complaints)
     finally:
         context.close()

@@ -107,8 +107,8 @@ def running(data_dir: Path, environment: Mapping[str, str] | None = None) -> Ite
         names = [" ".join(one.cmdline()) for one in left if one.status() != psutil.STATUS_ZOMBIE]
         for one in left:
             one.kill()
-    assert code == 0, "".join(output.lines)
-    assert names == []
+    assert code == 0, f"ended with {code}\n" + "".join(output.lines)
+    assert not names, f"left behind: {names}"
 
 
 def _stop(process: subprocess.Popen[str]) -> int:

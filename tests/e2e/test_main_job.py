@@ -93,7 +93,7 @@ def _is_let_in_only_with_the_right_password(visitor: Visitor) -> None:
     page.get_by_label("Password", exact=True).fill(visitor.installation.password)
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("heading", name="Documents", exact=True)).to_be_visible()
-    visitor.follow_link("New question")
+    visitor.begin()
     expect(page.get_by_text("There are no documents yet")).to_be_visible()
 
 
@@ -118,10 +118,10 @@ def _connects_a_folder_and_watches_it_being_indexed(visitor: Visitor, folder: Pa
     card = page.get_by_test_id("source").filter(has_text="Handbook")
     expect(card.get_by_role("progressbar")).to_be_visible()
     expect(card.get_by_test_id("state")).to_have_text(re.compile("up to date", re.IGNORECASE))
-    expect(card).to_contain_text(f"{FILLERS + 2} documents")
+    expect(card).to_contain_text(f"Documents: {FILLERS + 2}")
     assert any(0 < done < FILLERS for done in page.evaluate("[...window.progress]"))
 
-    card.get_by_role("button", name="1 errors").click()
+    card.get_by_role("button", name="Errors: 1").click()
     expect(page.get_by_role("dialog").get_by_role("row").filter(has_text="broken.pdf")).to_be_visible()
     assert visitor.accessibility_problems() == []
     page.keyboard.press("Escape")
@@ -129,7 +129,11 @@ def _connects_a_folder_and_watches_it_being_indexed(visitor: Visitor, folder: Pa
 
 def _asks_and_follows_the_citation(visitor: Visitor) -> None:
     page = visitor.page
-    visitor.follow_link("New question")
+    visitor.begin()
+    visitor.ask("Why is that?")
+    expect(visitor.answer).to_contain_text("I found nothing in the documents")
+    expect(page.get_by_text("The nearest documents")).to_be_visible()
+    visitor.begin()
     visitor.ask("How much may a hotel night in Geneva cost?")
     expect(visitor.answer).to_contain_text("195 euros")
     visitor.answer.get_by_role("button", name="Travel rules").first.click()
@@ -148,7 +152,7 @@ def _follows_up_and_finds_both_in_the_history(visitor: Visitor) -> None:
     history = page.get_by_role("navigation", name="Main")
     history.get_by_role("link", name="How much may a hotel night in Geneva cost?").click()
     expect(visitor.answer).to_contain_text("195 euros")
-    visitor.ask("Why is that?")  # which finds nothing without the conversation
+    visitor.ask("Why is that?")  # which found nothing without the conversation
     expect(visitor.answer).to_contain_text("rooms are scarce")
     page.get_by_label("Good answer").last.click()
     expect(page.get_by_text("Thank you.")).to_be_visible()
@@ -183,7 +187,7 @@ def _uploads_a_file_and_finds_it(visitor: Visitor, tmp_path: Path) -> None:
     expect(page.get_by_role("link", name="Canteen of the observatory")).to_be_visible()
     expect(page.get_by_role("row")).to_have_count(2)
 
-    visitor.follow_link("New question")
+    visitor.begin()
     visitor.ask("What do guests pay for the pumpkin soup?")
     expect(visitor.answer).to_contain_text("6.80 euros")
     visitor.answer.get_by_role("button", name="Canteen of the observatory").first.click()
