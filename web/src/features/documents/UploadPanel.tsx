@@ -13,7 +13,7 @@ const texts = {
   en: {
     title: "Upload documents",
     drop: "Drop files here, or",
-    choose: "choose files",
+    choose: "Choose files",
     where: "Workspace",
     sending: "Sending",
     indexing: "Indexing",

@@ -32,8 +32,8 @@ const texts = {
     resume: "Resume",
     remove: "Remove",
     actions: "Actions for {name}",
-    documents: "{count} documents",
-    errors: "{count} errors",
+    documents: "Documents: {count}",
+    errors: "Errors: {count}",
     paused: "paused",
     queued: "waiting",
     running: "running",
@@ -60,8 +60,8 @@ const texts = {
     resume: "Fortsetzen",
     remove: "Entfernen",
     actions: "Aktionen für {name}",
-    documents: "{count} Dokumente",
-    errors: "{count} Fehler",
+    documents: "Dokumente: {count}",
+    errors: "Fehler: {count}",
     paused: "angehalten",
     queued: "wartet",
     running: "läuft",
@@ -114,8 +114,8 @@ export function SourceCard({ source, run }: { source: Source; run: Run | null })
 
   return (
     <Card withBorder component="article" aria-label={source.name} data-testid="source">
-      <Group justify="space-between" wrap="nowrap" align="flex-start">
-        <div style={{ minWidth: 0 }}>
+      <Group justify="space-between" align="flex-start">
+        <div style={{ minWidth: 0, flex: "1 1 240px" }}>
           <Group gap="xs">
             <Title order={2} size="h4">
               {source.name}
