@@ -67,6 +67,7 @@ run: $(VENV)/.model $(STATIC) ## run OPAA with the sample documents (PORT, OPAA_
 # ── checking ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 test: setup ## run every test
+	cd web && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent test
 	$(BIN)/python -m pytest
 
 test-fast: $(VENV)/.dev ## run the tests of the inner loop

@@ -15,6 +15,8 @@ const SCHEME = "citation:";
 /** Turns `[n]` in text (not in code or links) into links that only this module knows. */
 function remarkMarkers() {
   const walk = (node: Node): void => {
+    // A link that the text itself writes must not pass for a marker.
+    if ((node.type === "link" || node.type === "definition") && node.url?.startsWith(SCHEME)) node.url = "";
     if (node.type === "code" || node.type === "inlineCode" || node.type === "link" || !node.children) return;
     node.children = node.children.flatMap((child) => {
       if (child.type !== "text" || child.value === undefined) {
