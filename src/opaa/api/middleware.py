@@ -14,6 +14,7 @@ from opaa.telemetry import metrics
 
 log = structlog.get_logger("opaa.access_log")
 
+API_PREFIX = "/api/v1"  # a router knows its routes without it
 LARGEST_JSON_BYTES = 1024 * 1024
 MULTIPART_OVERHEAD_BYTES = 1024 * 1024
 CONTENT_SECURITY_POLICY = (
@@ -115,6 +116,8 @@ class RequestMiddleware:
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
+        if scope["path"].startswith(API_PREFIX) and not route.startswith(API_PREFIX):
+            route = API_PREFIX + route.removeprefix("none")
         metrics.REQUESTS.labels(scope["method"], route, str(status)).inc()
         metrics.REQUEST_SECONDS.labels(scope["method"], route).observe(seconds)
         if route not in {"/livez", "/readyz", "/metrics"}:
