@@ -14,7 +14,7 @@ from opaa.retrieval.analysis import stem, term_id
 
 DIMENSION = 384
 CHUNKS_PER_DOCUMENT = 4
-WORDS_PER_CHUNK = 150
+WORDS_PER_CHUNK = 128  # about 1,200 characters, the longest chunk, and 105 different terms
 VOCABULARY = 60_000
 TOPICS = 2_000
 TOPIC_WORDS = 40
