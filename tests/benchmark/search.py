@@ -21,14 +21,14 @@ from sqlalchemy import text
 from opaa.db import migrate
 from opaa.db.base import uuid7
 from opaa.db.embedded import EmbeddedPostgres
-from opaa.db.session import Database, TenantContext
+from opaa.db.session import Database, TenantContext, driver_connection
 from opaa.llm.bundled_model import ensure_bundled_model
 from opaa.llm.centering import CenteredEmbedder
 from opaa.llm.local_embedder import LocalEmbedder
 from opaa.llm.port import Embedder
 from opaa.retrieval.service import SearchService
 from opaa.settings import Settings
-from opaa.vectors.pgvector import MIN_HNSW_CHUNKS, PgVectorStore, driver_connection, vector_text
+from opaa.vectors.pgvector import MIN_HNSW_CHUNKS, PgVectorStore, vector_text
 from opaa.vectors.port import Range
 from tests.benchmark.search_corpus import DIMENSION, Corpus, Workspace, generate, load
 

@@ -20,7 +20,7 @@ from opaa.vectors import bm25, vocabulary
 from opaa.vectors.port import Candidate, ChunkEntry, Concept, IndexScope, Range
 
 MAX_LEXICAL_CANDIDATES = 2_000
-MIN_HNSW_CHUNKS = 4_000
+MIN_HNSW_CHUNKS = 10_000
 MAX_EXACT_DOCUMENTS = 1_000
 EF_SEARCH = 100
 
