@@ -19,21 +19,27 @@ from rich.table import Table
 from opaa.telemetry import logs
 
 NAMES = ("embedder", "extraction", "indexing", "search", "serving")
+SHOWN = {"what", "name", "value", "unit", "target", "detail"}
 RESULTS = Path(__file__).parent.parent.parent / "benchmark-results"
 
 
 def normalized(row: dict[str, Any]) -> dict[str, Any]:
     """Rows of all benchmarks in one shape."""
+    rest = {key: value for key, value in row.items() if key not in SHOWN}
     return {
         "what": row.get("what") or row.get("name"),
         "value": row.get("value"),
         "unit": row.get("unit", ""),
         "target": row.get("target") or "",
-        "detail": row.get("detail", ""),
-        **{
-            key: value for key, value in row.items() if key not in {"what", "name", "value", "unit", "target", "detail"}
-        },
+        "detail": row.get("detail") or ", ".join(f"{key} {_short(value)}" for key, value in rest.items()),
+        **rest,
     }
+
+
+def _short(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3g}" if isinstance(value, float) and value < 100 else str(value)
 
 
 def main() -> int:
@@ -48,7 +54,7 @@ def main() -> int:
         for column in ("What", "Value", "Unit", "Target", "Detail"):
             table.add_column(column, justify="right" if column == "Value" else "left")
         for row in results[name]:
-            table.add_row(*(str(row[key]) for key in ("what", "value", "unit", "target", "detail")))
+            table.add_row(*(_short(row[key]) for key in ("what", "value", "unit", "target", "detail")))
         console.print(table)
     RESULTS.mkdir(exist_ok=True)
     machine = {

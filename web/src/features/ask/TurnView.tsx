@@ -14,7 +14,7 @@ import {
   Tooltip,
 } from "@mantine/core";
 import { IconCheck, IconCopy, IconThumbDown, IconThumbUp } from "@tabler/icons-react";
-import { useCallback, useMemo, useState } from "react";
+import { useState } from "react";
 import { Link } from "react-router";
 
 import { change, type Citation } from "../../api/client";
@@ -83,23 +83,6 @@ interface Props {
 export function TurnView({ turn, open, onOpen, onJudge }: Props) {
   const t = useTexts(texts);
   const { citations, answer } = turn;
-  const markers = useMemo(
-    () => new Map(citations.map((citation) => [citation.marker, citation.title])),
-    [citations],
-  );
-  const show = useCallback(
-    (marker: number) => {
-      const mine = citations.filter((citation) => citation.marker === marker);
-      const index =
-        open && open.marker === marker
-          ? mine.findIndex((citation) => citation.start_offset === open.start_offset)
-          : -1;
-      // A marker opens its quotes one after the other, then closes.
-      onOpen(mine[index + 1] ?? null);
-    },
-    [citations, onOpen, open],
-  );
-
   return (
     <Stack gap="sm" component="article">
       <Paper
@@ -127,9 +110,7 @@ export function TurnView({ turn, open, onOpen, onJudge }: Props) {
         </Alert>
       )}
       <div aria-live="polite" aria-busy={turn.phase !== null} aria-label={t("answer")} role="region">
-        {turn.text && (
-          <AnswerMarkdown text={turn.text} markers={markers} open={open?.marker ?? null} onOpen={show} />
-        )}
+        {turn.text && <AnswerMarkdown text={turn.text} citations={citations} open={open} onOpen={onOpen} />}
       </div>
       {turn.stopped && (
         <Text size="sm" c="dimmed">
@@ -223,7 +204,7 @@ function Footer({ turn, onJudge }: { turn: Turn; onJudge: (rating: "up" | "down"
     }
   };
   const model = answer.model === "extractive" ? t("extractive") : answer.model;
-  const seconds = formatNumber(Math.round(answer.took_ms / 100) / 10, language);
+  const seconds = formatNumber(Math.round(answer.took_ms / 10) / 100, language);
 
   return (
     <Stack gap="xs">

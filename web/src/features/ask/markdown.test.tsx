@@ -1,12 +1,25 @@
 import { renderToStaticMarkup } from "react-dom/server";
 import { describe, expect, it } from "vitest";
 
+import type { Citation } from "../../api/client";
 import { AnswerMarkdown, safeUrl } from "./markdown";
 
-function html(text: string, markers: [number, string][] = [[1, "Leave"]]): HTMLElement {
+function cited(marker: number, title: string, start_offset = 0): Citation {
+  const place = {
+    document_id: "d",
+    chunk_id: "c",
+    uri: "file:///leave.md",
+    heading_path: [],
+    quote: "",
+    score: 1,
+  };
+  return { ...place, marker, title, start_offset, end_offset: start_offset + 5 };
+}
+
+function html(text: string, citations = [cited(1, "Leave")], open: Citation | null = null): HTMLElement {
   const root = document.createElement("div");
   root.innerHTML = renderToStaticMarkup(
-    <AnswerMarkdown text={text} markers={new Map(markers)} open={null} onOpen={() => undefined} />,
+    <AnswerMarkdown text={text} citations={citations} open={open} onOpen={() => undefined} />,
   );
   return root;
 }
@@ -41,7 +54,7 @@ describe("AnswerMarkdown", () => {
       `Yes [1]. ${payload}`,
       `| a |\n|---|\n| ${payload.replaceAll("\n", " ")} |`,
     ]) {
-      const root = html(text, [[1, payload]]);
+      const root = html(text, [cited(1, payload)]);
       expect(
         root.querySelector("script, img, svg, iframe, style, form, object, embed, link, base, math"),
       ).toBeNull();
@@ -59,6 +72,14 @@ describe("AnswerMarkdown", () => {
     expect(buttons.map((button) => button.getAttribute("aria-label"))).toEqual(["1: Leave"]);
     expect(root.textContent).toContain("[7]");
     expect(root.querySelector("code")?.textContent).toBe("[1]");
+  });
+
+  it("gives each place of a marker the quote of its own", () => {
+    const citations = [cited(1, "Leave", 10), cited(1, "Leave", 40)];
+    const pressed = [
+      ...html("One [1]. Two [1]. Three [1].", citations, citations[1]).querySelectorAll("button"),
+    ].map((button) => button.getAttribute("aria-pressed"));
+    expect(pressed).toEqual(["false", "true", "false"]);
   });
 
   it("takes no marker from a link that the text writes itself", () => {

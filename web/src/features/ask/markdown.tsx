@@ -2,6 +2,8 @@ import { memo } from "react";
 import Markdown, { defaultUrlTransform } from "react-markdown";
 import remarkGfm from "remark-gfm";
 
+import type { Citation } from "../../api/client";
+
 interface Node {
   type: string;
   value?: string;
@@ -12,8 +14,9 @@ interface Node {
 const MARKER = /\[(\d{1,3})\]/g;
 const SCHEME = "citation:";
 
-/** Turns `[n]` in text (not in code or links) into links that only this module knows. */
+/** Turns `[n]` in text (not in code or links) into links that only this module knows: marker and how often it came. */
 function remarkMarkers() {
+  const seen = new Map<string, number>();
   const walk = (node: Node): void => {
     // A link that the text itself writes must not pass for a marker.
     if ((node.type === "link" || node.type === "definition") && node.url?.startsWith(SCHEME)) node.url = "";
@@ -28,14 +31,24 @@ function remarkMarkers() {
       for (const match of child.value.matchAll(MARKER)) {
         if (match.index > position)
           parts.push({ type: "text", value: child.value.slice(position, match.index) });
-        parts.push({ type: "link", url: SCHEME + match[1], children: [{ type: "text", value: match[1] }] });
+        const marker = match[1] ?? "";
+        const occurrence = seen.get(marker) ?? 0;
+        seen.set(marker, occurrence + 1);
+        parts.push({
+          type: "link",
+          url: `${SCHEME}${marker}:${occurrence}`,
+          children: [{ type: "text", value: marker }],
+        });
         position = match.index + match[0].length;
       }
       parts.push({ type: "text", value: child.value.slice(position) });
       return parts;
     });
   };
-  return walk;
+  return (tree: Node): void => {
+    seen.clear();
+    walk(tree);
+  };
 }
 
 /** Only links that a person can follow safely; everything else becomes text. */
@@ -46,13 +59,13 @@ export function safeUrl(url: string): string {
 
 interface Props {
   text: string;
-  markers: ReadonlyMap<number, string>;
-  open: number | null;
-  onOpen: (marker: number) => void;
+  citations: readonly Citation[];
+  open: Citation | null;
+  onOpen: (citation: Citation | null) => void;
 }
 
 /** Markdown without raw HTML and without images, its citation markers as buttons. */
-export const AnswerMarkdown = memo(function AnswerMarkdown({ text, markers, open, onOpen }: Props) {
+export const AnswerMarkdown = memo(function AnswerMarkdown({ text, citations, open, onOpen }: Props) {
   return (
     <div className="answer">
       <Markdown
@@ -62,17 +75,20 @@ export const AnswerMarkdown = memo(function AnswerMarkdown({ text, markers, open
         components={{
           a: ({ href, children }) => {
             if (href?.startsWith(SCHEME)) {
-              const marker = Number(href.slice(SCHEME.length));
-              const title = markers.get(marker);
-              if (title === undefined) return <>[{children}]</>;
+              const [marker, occurrence] = href.slice(SCHEME.length).split(":").map(Number);
+              const mine = citations.filter((each) => each.marker === marker);
+              // Each place where a marker stands has a quote of its own, where the answer says which.
+              const citation = mine[occurrence ?? 0] ?? mine[0];
+              if (!citation) return <>[{children}]</>;
+              const pressed = open?.marker === marker && open?.start_offset === citation.start_offset;
               return (
                 <button
                   type="button"
                   className="marker"
-                  aria-pressed={open === marker}
-                  aria-label={`${marker}: ${title}`}
-                  title={title}
-                  onClick={() => onOpen(marker)}
+                  aria-pressed={pressed}
+                  aria-label={`${marker}: ${citation.title}`}
+                  title={citation.title}
+                  onClick={() => onOpen(pressed ? null : citation)}
                 >
                   {marker}
                 </button>
