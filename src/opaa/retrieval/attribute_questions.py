@@ -37,7 +37,8 @@ _LESS = (
     rf"(?:{_LESS_EN})e?r than|unter|vor|weniger als|hochstens|maximal|bis zu|nicht mehr als|(?:{_LESS_DE})er als"
 )
 _INCLUSIVE = re.compile(
-    r"at least|at most|no |not |m[ai]n|max|=|up to|mindestens|wenigstens|nicht|hochst|maximal|bis zu|ab|seit|since"
+    r"at least|at most|no .*|not .*|m[ai][nx].*|up to|since|[<>]=|"
+    r"mindestens|wenigstens|nicht .*|hochstens|bis zu|ab|seit"
 )
 
 
@@ -133,6 +134,12 @@ class Demands:
     comparisons: tuple[Comparison, ...]
     extreme: int
 
+    def compared_numbers(self) -> frozenset[str]:
+        """The numbers that comparisons are made with, as written: a passage need not hold them to meet one."""
+        places = [(comparison.start, comparison.end) for comparison in self.comparisons]
+        inside = (w for w in self.words if any(start <= w.start < end for start, end in places))
+        return frozenset(word.folded for word in inside if word.folded[0].isdigit())
+
 
 def read_question(question: str) -> Demands:
     """The demands of a question; only its first `MAX_WORDS` words are looked at."""
@@ -179,7 +186,8 @@ def field_score(name: str, unit: str | None, comparison: Comparison | None, word
                 return 0.0
             score += 0.6
     near = [(word, _nearness(word, comparison, words)) for word in words]
-    parts = name.split()
+    # `density g per cm3`: the field is called density.
+    parts = [part for part in name.split() if len(part) > 2 and unit_of(part) is None and part != "per"] or name.split()
     hit = 0.0
     for part in parts:
         same = max((weight for word, weight in near if _same(word.stem, part)), default=0.0)
@@ -219,7 +227,7 @@ def _comparisons(folded: str, *, german: bool) -> Iterator[Comparison]:
     for match in _COMPARISON.finditer(folded):
         if not _overlaps(match.span(), taken):
             taken.append(match.span())
-            inclusive = _INCLUSIVE.match(match["more"] or match["less"]) is not None
+            inclusive = _INCLUSIVE.fullmatch(match["more"] or match["less"]) is not None
             yield _bounded(match, inclusive=inclusive, german=german)
     for match in _AFTERWARDS.finditer(folded):
         if not _overlaps(match.span(), taken):

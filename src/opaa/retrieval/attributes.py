@@ -17,10 +17,10 @@ from opaa.retrieval.attribute_questions import (
     Demands,
     field_score,
     mentions,
-    read_question,
     value_candidates,
 )
 from opaa.retrieval.attribute_values import unit_of
+from opaa.retrieval.stopwords import STOP_WORDS
 from opaa.vectors.port import IndexScope, Range
 
 MAX_ROWS_PER_VALUE = 1_000
@@ -30,6 +30,8 @@ MAX_EXTREMES = 200
 MIN_FIELD_SCORE = 0.55
 # A value by itself says less than one whose field the question names too.
 NAMED_FIELD = 1.3
+# Demands count in full when they account for half of the question's content words.
+FULL_EMPHASIS = 2.0
 
 _WRITE = """
 INSERT INTO attributes
@@ -114,13 +116,12 @@ async def write_attributes(  # noqa: PLR0917 - one document's parts
         )  # fmt: skip
 
 
-async def match(session: AsyncSession, question: str, within: Range) -> dict[UUID, float]:
-    """Documents by how well they meet the demands of the question, 0 to 1; {} when it has none.
+async def match(session: AsyncSession, demands: Demands, within: Range) -> dict[UUID, float]:
+    """Documents by how well they meet the demands of a question, 0 to 1; {} when it has none.
 
     1 means that all demands are met, by the document or by one row of its tables, and that they are specific enough
     to single out few documents.
     """
-    demands = read_question(question)
     if not demands.words or not within.workspace_ids:
         return {}
     connection = await driver_connection(session)
@@ -132,7 +133,8 @@ async def match(session: AsyncSession, question: str, within: Range) -> dict[UUI
         constraints = [*await search.values(cursor, total), *await search.comparisons(cursor, total)]
         if demands.extreme:
             constraints.extend(await search.extreme(cursor, total, constraints))
-    return shares(constraints, total)
+    emphasis = min(1.0, FULL_EMPHASIS * search.covered_share())
+    return {document_id: emphasis * share for document_id, share in shares(constraints, total).items()}
 
 
 def shares(constraints: Sequence[Constraint], total: float) -> dict[UUID, float]:
@@ -173,6 +175,17 @@ class _Search:
             "documents": list(within.document_ids) if within.document_ids is not None else None,
         }
         self.fields: list[_Field] | None = None
+        self.covered: set[int] = set()
+
+    def covered_share(self) -> float:
+        """The share of the question's content words that demands account for: a value that happens to stand in a long
+        description is hardly meant as one."""
+        stop = STOP_WORDS["en"] | STOP_WORDS["de"]
+        content = [i for i, word in enumerate(self.demands.words) if word.folded not in stop]
+        return sum(i in self.covered for i in content) / max(len(content), 1)
+
+    def _cover_field(self, name: str) -> None:
+        self.covered.update(i for i, word in enumerate(self.demands.words) if mentions(name, [word]))
 
     async def values(self, cursor: psycopg.AsyncCursor[Any], total: float) -> list[Constraint]:
         """Values named in the question, the longest first; and yes-or-no fields named in it."""
@@ -202,6 +215,7 @@ class _Search:
                 found.append(constraint)
                 for span in free:
                     taken.update(range(*span))
+        self.covered |= taken
         return found
 
     def _value(
@@ -216,6 +230,8 @@ class _Search:
         chosen = frozenset(row[0] for row in named or rows)
         if not chosen:
             return None
+        for name in {row[1] for row in named}:
+            self._cover_field(name)
         return Constraint(chosen, _weight(_documents(chosen), total) * (NAMED_FIELD if named else 1.0))
 
     async def comparisons(self, cursor: psycopg.AsyncCursor[Any], total: float) -> list[Constraint]:
@@ -223,7 +239,8 @@ class _Search:
         found: list[Constraint] = []
         for comparison in self.demands.comparisons:
             met: set[Entity] = set()
-            for each in await self._fitting(cursor, comparison):
+            fields = await self._fitting(cursor, comparison)
+            for each in fields:
                 factor = _factor(comparison.unit, each.unit)
                 await cursor.execute(
                     _COMPARE,
@@ -233,6 +250,11 @@ class _Search:
                 met.update((document_id, entity) for document_id, entity in await cursor.fetchall())
             if met:
                 found.append(Constraint(frozenset(met), _weight(_documents(met), total)))
+                self.covered.update(
+                    i for i, word in enumerate(self.demands.words) if comparison.start <= word.start < comparison.end
+                )
+                for each in fields:
+                    self._cover_field(each.name)
         return found
 
     async def extreme(
@@ -242,6 +264,7 @@ class _Search:
         fields = await self._fitting(cursor, None)
         if not fields:
             return []
+        self._cover_field(fields[0].name)
         await cursor.execute(
             _EXTREME + (" DESC" if self.demands.extreme > 0 else "") + f" LIMIT {MAX_EXTREMES}",
             {**self.parameters, "name": fields[0].name},

@@ -10,20 +10,24 @@ from opaa.vectors.port import Candidate
 SECOND_PASSAGE = 0.05
 DEVIATIONS = 4.0
 FEW_CANDIDATES = 20
+MOST = 1.5
+# Share of the lexical weight that is left when the best hit does not stand out at all; and where the tenth stands.
+MIN_TRUST = 0.3
+TENTH = 9
 
 
 @dataclass(frozen=True, slots=True)
 class FusionWeights:
-    """`lexical` is the share of the lexical side when a passage matches all words of the question; it shrinks with
-    the share that the best passage matches. `attributes` is added in full to a document that meets every constraint."""
+    """`lexical` is the share of the lexical side while its best passage stands out. `attributes` is added in full to a
+    document that meets every demand of a question that is about fields and little else."""
 
-    lexical: float = 0.6
-    attributes: float = 1.0
+    lexical: float = 0.5
+    attributes: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class FusedChunk:
-    """`score` is about 0 to 1; `coverage` the share of the question's idf mass found in the chunk; `cosine` is there
+    """`score` is 0 to 1.5; `coverage` the share of the question's idf mass found in the chunk; `cosine` is there
     where the dense side returned the chunk."""
 
     chunk_id: UUID
@@ -46,17 +50,17 @@ class FusedDocument:
 def fuse_chunks(lexical: Sequence[Candidate], dense: Sequence[Candidate], weight: float) -> list[FusedChunk]:
     """A convex mix of scaled scores, best first.
 
-    BM25 has a natural zero, so lexical scores are divided by the best. Cosines of one question lie close together, so
-    they are taken as standard deviations above their mean. When even the best lexical hit matches few of the question's
-    words (another language, a description), its scaled score says little: the weight moves to the dense side.
+    Both sides are taken as standard deviations above the mean of their candidates: a score says something only by how
+    far it stands out. Where the best lexical hit hardly differs from the tenth (a question in another language that
+    shares a few common words with everything), the weight moves to the dense side.
     """
     if not dense:
         weight = 1.0
     elif not lexical:
         weight = 0.0
     else:
-        weight *= max(candidate.coverage for candidate in lexical)
-    words = _shares_of_best(lexical)
+        weight *= min(1.0, MIN_TRUST + _margin(lexical))
+    words = _deviations(lexical)
     meanings = _deviations(dense)
     coverage = {candidate.chunk_id: candidate.coverage for candidate in lexical}
     cosine = {candidate.chunk_id: candidate.score for candidate in dense}
@@ -97,20 +101,22 @@ def group_by_document(
     return sorted(documents.values(), key=lambda document: (-document.score, document.document_id.bytes))
 
 
-def _shares_of_best(candidates: Sequence[Candidate]) -> dict[UUID, float]:
-    best = max((candidate.score for candidate in candidates), default=0.0)
-    return {candidate.chunk_id: candidate.score / best if best > 0 else 0.0 for candidate in candidates}
+def _margin(candidates: Sequence[Candidate]) -> float:
+    """How far the best is above the tenth, as a share of its score: 0 to 1."""
+    ranked = sorted((candidate.score for candidate in candidates), reverse=True)
+    return 1.0 - ranked[min(TENTH, len(ranked) - 1)] / ranked[0] if ranked[0] > 0 else 0.0
 
 
 def _deviations(candidates: Sequence[Candidate]) -> dict[UUID, float]:
-    """0 for the mean and below, 1 for `DEVIATIONS` standard deviations above it; of few candidates the best gets 1."""
+    """0 for the mean and below, 1 for `DEVIATIONS` standard deviations above it, `MOST` at most; few candidates are
+    instead stretched from the worst, or from nothing, to the best."""
     if not candidates:
         return {}
     scores = [candidate.score for candidate in candidates]
     low, unit = fmean(scores), DEVIATIONS * pstdev(scores)
     if len(candidates) < FEW_CANDIDATES:
-        low = min(scores) if len(scores) > 1 else 0.0
+        low = 0.0 if len(scores) == 1 or candidates[0].coverage else min(scores)
         unit = max(scores) - low
     if unit <= 0:
         return {candidate.chunk_id: 1.0 for candidate in candidates}
-    return {candidate.chunk_id: max(candidate.score - low, 0.0) / unit for candidate in candidates}
+    return {candidate.chunk_id: min(max(candidate.score - low, 0.0) / unit, MOST) for candidate in candidates}

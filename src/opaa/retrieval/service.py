@@ -19,8 +19,9 @@ from opaa.errors import UnavailableError
 from opaa.llm.port import Embedder
 from opaa.retrieval import attributes
 from opaa.retrieval.analysis import analyze_question
+from opaa.retrieval.attribute_questions import Demands, read_question
 from opaa.retrieval.fusion import FusedDocument, FusionWeights, fuse_chunks, group_by_document
-from opaa.vectors.port import Candidate, Range, VectorStore
+from opaa.vectors.port import Candidate, Concept, Range, VectorStore
 
 log = structlog.get_logger(__name__)
 
@@ -149,8 +150,8 @@ class SearchService:
         embedder: Embedder | None,
         *,
         top_k: int = 100,
-        lexical_weight: float = 0.6,
-        attribute_weight: float = 1.0,
+        lexical_weight: float = 0.5,
+        attribute_weight: float = 2.0,
     ) -> None:
         """`top_k`: candidates from each side before fusion; `lexical_weight`: see `FusionWeights`."""
         self.database = database
@@ -182,9 +183,9 @@ class SearchService:
         embedding = asyncio.create_task(self._embed(question))
         try:
             within = await self._range(session, workspace_ids, filters)
-            analyzed = analyze_question(question)
-            lexical = await self.store.lexical(session, analyzed.concepts, within, self.top_k)
-            shares = await attributes.match(session, question, within)
+            demands = read_question(question)
+            lexical = await self.store.lexical(session, searched_concepts(question, demands), within, self.top_k)
+            shares = await attributes.match(session, demands, within)
             generation = await self._generation(session, organization_id)
             vector, degraded, detail = await embedding
         finally:
@@ -245,6 +246,13 @@ class SearchService:
         for row in await session.execute(text(_RECHECK), parameters):
             rows.setdefault(row[0], []).append(row)
         return [_hit(document, rows[document.document_id]) for document in documents if document.document_id in rows]
+
+
+def searched_concepts(question: str, demands: Demands) -> Sequence[Concept]:
+    """The words to look for, without numbers that are only compared with (`more than 500`), unless nothing is left."""
+    concepts = analyze_question(question).concepts
+    compared = demands.compared_numbers()
+    return [concept for concept in concepts if concept.surface not in compared] or concepts
 
 
 def _parameters(workspace_ids: Sequence[UUID], filters: SearchFilters) -> dict[str, Any]:

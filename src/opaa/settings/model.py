@@ -183,7 +183,7 @@ class Settings(BaseModel):
         le=1000,
     )
     lexical_weight: float = setting(
-        0.65, "Share of the lexical score in the fused score.", yaml="performance.lexical_weight", ge=0, le=1
+        0.5, "Share of the lexical score in the fused score.", yaml="performance.lexical_weight", ge=0, le=1
     )
     chunk_max_chars: int = setting(
         1200,
