@@ -187,7 +187,8 @@ def field_score(name: str, unit: str | None, comparison: Comparison | None, word
             score += 0.6
     near = [(word, _nearness(word, comparison, words)) for word in words]
     # `density g per cm3`: the field is called density.
-    parts = [part for part in name.split() if len(part) > 2 and unit_of(part) is None and part != "per"] or name.split()
+    parts = [part for part in name.split() if part.isalpha() and len(part) > 2 and not unit_of(part) and part != "per"]
+    parts = parts or name.split()
     hit = 0.0
     for part in parts:
         same = max((weight for word, weight in near if _same(word.stem, part)), default=0.0)

@@ -83,15 +83,15 @@ class Value:
 
 
 def light_stem(word: str) -> str:
-    """A stem that needs no language: folded, common inflections of German and English cut from words of five letters
+    """A stem that needs no language: folded, common inflections of German and English cut from words of four letters
     on. Only ever compared with its like."""
     word = fold(word)
-    if len(word) < 5 or not word.isalpha():
+    if len(word) < 4 or not word.isalpha():
         return word
     if word[-1] == "s":
         word = word[:-1]
     for ending in ("en", "er", "em", "e"):
-        if word.endswith(ending) and len(word) - len(ending) >= 4:
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
             word = word[: -len(ending)]
             break
     return word[:-1] + "i" if word[-1] == "y" else word
