@@ -177,7 +177,8 @@ class SearchService:
         """
         started = time.perf_counter()
         filters = filters or SearchFilters()
-        question = question.replace("\0", " ").strip()
+        # Neither NUL nor half a surrogate pair can be stored or tokenized.
+        question = question.replace("\0", " ").encode("utf-8", "replace").decode().strip()
         if not question or not workspace_ids:
             return SearchResult()
         embedding = asyncio.create_task(self._embed(question))
