@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean, pstdev
+from math import sqrt
+from statistics import fmean
 from uuid import UUID
 
 from opaa.vectors.port import Candidate
@@ -113,7 +114,8 @@ def _deviations(candidates: Sequence[Candidate]) -> dict[UUID, float]:
     if not candidates:
         return {}
     scores = [candidate.score for candidate in candidates]
-    low, unit = fmean(scores), DEVIATIONS * pstdev(scores)
+    low = fmean(scores)
+    unit = DEVIATIONS * sqrt(fmean([(score - low) ** 2 for score in scores]))
     if len(candidates) < FEW_CANDIDATES:
         low = 0.0 if len(scores) == 1 or candidates[0].coverage else min(scores)
         unit = max(scores) - low
