@@ -50,11 +50,8 @@ def _set_context(session: TenantSession, transaction: SessionTransaction, connec
     if context is None:
         return
     connection.execute(
-        text(
-            "SELECT set_config('opaa.organization_id', :organization_id, true),"
-            " set_config('opaa.principals', CAST(CAST(:principals AS text[]) AS text), true)"
-        ),
-        {"organization_id": str(context.organization_id), "principals": list(context.principals)},
+        text("SELECT opaa_set_context(:organization_id, CAST(:principals AS text[]))"),
+        {"organization_id": context.organization_id, "principals": list(context.principals)},
     )
 
 

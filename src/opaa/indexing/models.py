@@ -25,7 +25,11 @@ class Document(Base):
     content_type: Mapped[str]
     language: Mapped[str | None]
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, default=dict)
-    acl: Mapped[list[str]]
+    tags: Mapped[list[str]] = mapped_column(default=list)
+    source_acl: Mapped[list[str] | None]
+    own_acl: Mapped[list[str] | None]
+    acl_id: Mapped[int]
+    acl_origin: Mapped[str] = mapped_column(default="source")
     state: Mapped[str] = mapped_column(default="active")
     size_bytes: Mapped[int]
     content_hash: Mapped[bytes]

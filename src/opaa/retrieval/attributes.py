@@ -35,7 +35,7 @@ FULL_EMPHASIS = 2.0
 
 _WRITE = """
 INSERT INTO attributes
-  (organization_id, workspace_id, document_id, acl, entity, kind, name, label, value, number, unit)
+  (organization_id, workspace_id, document_id, acl_id, entity, kind, name, label, value, number, unit)
 SELECT %s, %s, %s, %s, e, k, n, l, v, x, u FROM unnest(%s::integer[], %s::text[], %s::text[], %s::text[], %s::text[],
   %s::float8[], %s::text[]) AS t (e, k, n, l, v, x, u)"""
 _VALUES = """
@@ -98,7 +98,7 @@ async def write_attributes(  # noqa: PLR0917 - one document's parts
     session: AsyncSession,
     scope: IndexScope,
     document_id: UUID,
-    acl: Sequence[str],
+    acl_id: int,
     metadata: Mapping[str, Any],
     text: str,
 ) -> None:
@@ -109,7 +109,7 @@ async def write_attributes(  # noqa: PLR0917 - one document's parts
     if found:
         await connection.execute(
             _WRITE,
-            (scope.organization_id, scope.workspace_id, document_id, list(acl),
+            (scope.organization_id, scope.workspace_id, document_id, acl_id,
              [each.entity for each in found], [each.kind for each in found], [each.name for each in found],
              [each.label for each in found], [each.value for each in found], [each.number for each in found],
              [each.unit for each in found]),

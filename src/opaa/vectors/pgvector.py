@@ -26,14 +26,14 @@ EF_SEARCH = 100
 
 _WRITE_EMBEDDINGS = """
 INSERT INTO chunk_embeddings
-  (organization_id, workspace_id, generation_id, chunk_id, document_id, acl, content_hash, embedding)
-SELECT %s, %s, %s, c, d, a::text[], h, e::halfvec
-  FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::bytea[], %s::text[]) AS t (c, d, a, h, e)"""
+  (organization_id, workspace_id, generation_id, chunk_id, document_id, acl_id, content_hash, embedding)
+SELECT %s, %s, %s, c, d, a, h, e::halfvec
+  FROM unnest(%s::uuid[], %s::uuid[], %s::integer[], %s::bytea[], %s::text[]) AS t (c, d, a, h, e)"""
 _WRITE_TERMS = """
 INSERT INTO chunk_terms
-  (organization_id, workspace_id, chunk_id, document_id, acl, length, term_ids, packed_ids, frequencies)
-SELECT %s, %s, c, d, a::text[], l, t::integer[], p, f
-  FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::real[], %s::text[], %s::bytea[], %s::bytea[])
+  (organization_id, workspace_id, chunk_id, document_id, acl_id, length, term_ids, packed_ids, frequencies)
+SELECT %s, %s, c, d, a, l, t::integer[], p, f
+  FROM unnest(%s::uuid[], %s::uuid[], %s::integer[], %s::real[], %s::text[], %s::bytea[], %s::bytea[])
     AS t (c, d, a, l, t, p, f)"""
 _WRITE_CHANGE = """
 INSERT INTO term_changes (organization_id, workspace_id, chunks, total_length, term_ids, terms, counts)
@@ -63,7 +63,7 @@ class PgVectorStore:
         connection = await driver_connection(session)
         chunks = [entry.chunk_id for entry in entries]
         documents = [entry.document_id for entry in entries]
-        acls = [_text_array(entry.acl) for entry in entries]
+        acls = [entry.acl_id for entry in entries]
         owner = (scope.organization_id, scope.workspace_id)
         await connection.execute(
             _WRITE_EMBEDDINGS,

@@ -50,7 +50,7 @@ class ChunkEntry:
 
     chunk_id: UUID
     document_id: UUID
-    acl: Sequence[str]
+    acl_id: int
     content_hash: bytes
     embedding: NDArray[np.float32]
     terms: ChunkTerms

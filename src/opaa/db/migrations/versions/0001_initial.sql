@@ -7,12 +7,19 @@ CREATE FUNCTION opaa_organization_id() RETURNS uuid LANGUAGE sql STABLE PARALLEL
 CREATE FUNCTION opaa_principals() RETURNS text[] LANGUAGE sql STABLE PARALLEL SAFE
   RETURN coalesce(nullif(current_setting('opaa.principals', true), ''), '{}')::text[];
 
+-- The ACLs that the context may read; set with the context, so that a row is checked by one look into a hash table
+-- however many groups a person is in.
+CREATE FUNCTION opaa_acl_ids() RETURNS integer[] LANGUAGE sql STABLE PARALLEL SAFE
+  RETURN coalesce(nullif(current_setting('opaa.acl_ids', true), ''), '{}')::integer[];
+
 -- ── tenants and people ──────────────────────────────────────────────────────────────────────────────────────────
 
 CREATE TABLE organizations (
   id uuid PRIMARY KEY,
   slug text NOT NULL UNIQUE CHECK (slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
   name text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+  -- Whether the audit log keeps the text of questions.
+  audit_questions boolean NOT NULL DEFAULT false,
   created_at timestamptz NOT NULL DEFAULT now()
 );
 
@@ -28,19 +35,82 @@ CREATE UNIQUE INDEX workspaces_name_key ON workspaces (organization_id, lower(na
 CREATE TABLE users (
   id uuid PRIMARY KEY,
   organization_id uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,
+  kind text NOT NULL DEFAULT 'person' CHECK (kind IN ('person', 'service')),
   login text NOT NULL CHECK (length(login) BETWEEN 1 AND 320),
-  display_name text NOT NULL DEFAULT '',
+  -- What look-alikes of the login have in common with it (Unicode TS 39, skeleton), so that they cannot both exist.
+  login_key text NOT NULL CHECK (length(login_key) BETWEEN 1 AND 2000),
+  display_name text NOT NULL DEFAULT '' CHECK (length(display_name) <= 200),
+  email text CHECK (length(email) <= 320),
+  email_verified boolean NOT NULL DEFAULT false,
+  -- What the directory that provisions the account (SCIM) calls it.
+  external_id text CHECK (length(external_id) <= 400),
+  provisioned_by text CHECK (length(provisioned_by) <= 200),
   role text NOT NULL DEFAULT 'member' CHECK (role IN ('owner', 'admin', 'auditor', 'member')),
   password_hash text,
   must_change_password boolean NOT NULL DEFAULT false,
   failed_logins integer NOT NULL DEFAULT 0,
   locked_until timestamptz,
+  totp_secret bytea,
+  totp_confirmed_at timestamptz,
+  -- The last time step that was accepted: no code works twice (RFC 6238, 5.2).
+  totp_last_step bigint NOT NULL DEFAULT 0,
+  recovery_hashes bytea[] NOT NULL DEFAULT '{}',
   disabled_at timestamptz,
   last_login_at timestamptz,
   created_at timestamptz NOT NULL DEFAULT now(),
   UNIQUE (organization_id, id)
 );
-CREATE UNIQUE INDEX users_login_key ON users (organization_id, lower(login));
+CREATE UNIQUE INDEX users_login_key ON users (organization_id, login_key);
+CREATE UNIQUE INDEX users_external_id_key ON users (organization_id, external_id);
+
+-- Who an account is at an identity provider; the pair of issuer and subject is the identity, never the e-mail address.
+CREATE TABLE user_identities (
+  id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  provider text NOT NULL CHECK (length(provider) BETWEEN 1 AND 100),
+  issuer text NOT NULL CHECK (length(issuer) BETWEEN 1 AND 2000),
+  subject text NOT NULL CHECK (length(subject) BETWEEN 1 AND 2000),
+  created_at timestamptz NOT NULL DEFAULT now(),
+  last_login_at timestamptz,
+  UNIQUE (organization_id, issuer, subject),
+  FOREIGN KEY (organization_id, user_id) REFERENCES users (organization_id, id) ON DELETE CASCADE
+);
+CREATE INDEX user_identities_user_idx ON user_identities (user_id);
+
+-- Assertions, states and tokens that work once: a second use is a replay.
+CREATE TABLE used_nonces (
+  organization_id uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,
+  nonce bytea NOT NULL,
+  expires_at timestamptz NOT NULL,
+  PRIMARY KEY (organization_id, nonce)
+);
+CREATE INDEX used_nonces_expires_idx ON used_nonces (expires_at);
+
+CREATE TABLE groups (
+  id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,
+  name text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+  external_id text CHECK (length(external_id) <= 400),
+  -- `local`, `scim`, or `provider:<name>`: who keeps its members.
+  origin text NOT NULL DEFAULT 'local' CHECK (length(origin) <= 200),
+  created_at timestamptz NOT NULL DEFAULT now(),
+  UNIQUE (organization_id, id)
+);
+CREATE UNIQUE INDEX groups_name_key ON groups (organization_id, lower(name));
+CREATE UNIQUE INDEX groups_external_id_key ON groups (organization_id, external_id);
+
+CREATE TABLE group_members (
+  organization_id uuid NOT NULL,
+  group_id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  origin text NOT NULL DEFAULT 'local' CHECK (length(origin) <= 200),
+  created_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (group_id, user_id),
+  FOREIGN KEY (organization_id, group_id) REFERENCES groups (organization_id, id) ON DELETE CASCADE,
+  FOREIGN KEY (organization_id, user_id) REFERENCES users (organization_id, id) ON DELETE CASCADE
+);
+CREATE INDEX group_members_user_idx ON group_members (user_id);
 
 CREATE TABLE workspace_members (
   organization_id uuid NOT NULL,
@@ -54,6 +124,18 @@ CREATE TABLE workspace_members (
 );
 CREATE INDEX workspace_members_user_idx ON workspace_members (user_id);
 
+CREATE TABLE workspace_groups (
+  organization_id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  group_id uuid NOT NULL,
+  role text NOT NULL CHECK (role IN ('admin', 'editor', 'viewer')),
+  created_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (workspace_id, group_id),
+  FOREIGN KEY (organization_id, workspace_id) REFERENCES workspaces (organization_id, id) ON DELETE CASCADE,
+  FOREIGN KEY (organization_id, group_id) REFERENCES groups (organization_id, id) ON DELETE CASCADE
+);
+CREATE INDEX workspace_groups_group_idx ON workspace_groups (group_id);
+
 CREATE TABLE sessions (
   id uuid PRIMARY KEY,
   organization_id uuid NOT NULL,
@@ -61,6 +143,12 @@ CREATE TABLE sessions (
   secret_hash bytea NOT NULL,
   user_agent text NOT NULL DEFAULT '',
   address text NOT NULL DEFAULT '',
+  -- How the person logged in: `password`, or the provider's name with its issuer, subject and session (for back-channel
+  -- log-out).
+  method text NOT NULL DEFAULT 'password' CHECK (length(method) <= 200),
+  issuer text,
+  subject text,
+  provider_session text,
   created_at timestamptz NOT NULL DEFAULT now(),
   last_seen_at timestamptz NOT NULL DEFAULT now(),
   expires_at timestamptz NOT NULL,
@@ -75,13 +163,59 @@ CREATE TABLE api_tokens (
   name text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
   secret_hash bytea NOT NULL,
   scopes text[] NOT NULL,
+  -- Null: not limited.
+  workspace_ids uuid[],
+  networks text[],
+  created_by uuid,
   created_at timestamptz NOT NULL DEFAULT now(),
   expires_at timestamptz,
+  -- The secret before the last rotation, while it still works.
+  previous_hash bytea,
+  previous_until timestamptz,
   last_used_at timestamptz,
+  last_used_address text NOT NULL DEFAULT '',
   revoked_at timestamptz,
   FOREIGN KEY (organization_id, user_id) REFERENCES users (organization_id, id) ON DELETE CASCADE
 );
 CREATE INDEX api_tokens_user_idx ON api_tokens (user_id);
+
+-- ── access control lists ────────────────────────────────────────────────────────────────────────────────────────
+
+-- Each set of principals that some document of a workspace has, once. Who reads a document is in its workspace and named
+-- by its ACL: `user:…`, `group:…`, or `workspace:…` for everyone in the workspace.
+CREATE TABLE acls (
+  id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  principals text[] NOT NULL,
+  UNIQUE (organization_id, workspace_id, principals),
+  UNIQUE (organization_id, workspace_id, id),
+  FOREIGN KEY (organization_id, workspace_id) REFERENCES workspaces (organization_id, id) ON DELETE CASCADE
+);
+
+-- The same by principal: text equality is leak-proof, so this index is used under row-level security; && is not.
+CREATE TABLE acl_members (
+  organization_id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  principal text COLLATE "C" NOT NULL,
+  acl_id integer NOT NULL,
+  PRIMARY KEY (organization_id, principal, acl_id),
+  FOREIGN KEY (organization_id, workspace_id, acl_id) REFERENCES acls (organization_id, workspace_id, id) ON DELETE CASCADE
+);
+CREATE INDEX acl_members_acl_idx ON acl_members (acl_id);
+
+-- Documents of a workspace with the tag may be read by these principals only. The first rule that fits decides.
+CREATE TABLE tag_rules (
+  id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  workspace_id uuid NOT NULL,
+  position integer NOT NULL,
+  tag text NOT NULL CHECK (length(tag) BETWEEN 1 AND 100),
+  principals text[] NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  UNIQUE (workspace_id, tag),
+  FOREIGN KEY (organization_id, workspace_id) REFERENCES workspaces (organization_id, id) ON DELETE CASCADE
+);
 
 -- ── sources and documents ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -93,6 +227,8 @@ CREATE TABLE sources (
   name text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
   settings jsonb NOT NULL DEFAULT '{}',
   paused boolean NOT NULL DEFAULT false,
+  -- Who may read its documents where the source does not say; null: everyone in the workspace.
+  default_acl text[],
   created_at timestamptz NOT NULL DEFAULT now(),
   UNIQUE (organization_id, id),
   FOREIGN KEY (organization_id, workspace_id) REFERENCES workspaces (organization_id, id) ON DELETE CASCADE
@@ -139,7 +275,13 @@ CREATE TABLE documents (
   content_type text NOT NULL,
   language text,
   metadata jsonb NOT NULL DEFAULT '{}',
-  acl text[] NOT NULL,
+  tags text[] NOT NULL DEFAULT '{}',
+  -- Who may read it: what was set in OPAA, else the first tag rule that fits, else what the source says. `acl_id` is the
+  -- outcome, `acl_origin` which of them it was: `document`, `rule:…`, `source`.
+  source_acl text[],
+  own_acl text[],
+  acl_id integer NOT NULL,
+  acl_origin text NOT NULL DEFAULT 'source',
   state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'archived', 'expired')),
   size_bytes bigint NOT NULL,
   content_hash bytea NOT NULL,
@@ -148,8 +290,9 @@ CREATE TABLE documents (
   source_updated_at timestamptz,
   indexed_at timestamptz NOT NULL DEFAULT now(),
   created_at timestamptz NOT NULL DEFAULT now(),
-  UNIQUE (organization_id, workspace_id, id),
+  UNIQUE (organization_id, workspace_id, id, acl_id),
   UNIQUE (source_id, external_id),
+  FOREIGN KEY (organization_id, workspace_id, acl_id) REFERENCES acls (organization_id, workspace_id, id),
   FOREIGN KEY (organization_id, workspace_id) REFERENCES workspaces (organization_id, id) ON DELETE CASCADE,
   FOREIGN KEY (organization_id, source_id) REFERENCES sources (organization_id, id) ON DELETE CASCADE
 );
@@ -177,10 +320,10 @@ CREATE TABLE document_texts (
   document_id uuid PRIMARY KEY,
   organization_id uuid NOT NULL,
   workspace_id uuid NOT NULL,
-  acl text[] NOT NULL,
+  acl_id integer NOT NULL,
   text text NOT NULL,
-  FOREIGN KEY (organization_id, workspace_id, document_id)
-    REFERENCES documents (organization_id, workspace_id, id) ON DELETE CASCADE ON UPDATE CASCADE
+  FOREIGN KEY (organization_id, workspace_id, document_id, acl_id)
+    REFERENCES documents (organization_id, workspace_id, id, acl_id) ON DELETE CASCADE ON UPDATE CASCADE
 );
 
 CREATE TABLE chunks (
@@ -189,13 +332,13 @@ CREATE TABLE chunks (
   workspace_id uuid NOT NULL,
   document_id uuid NOT NULL,
   ordinal integer NOT NULL,
-  acl text[] NOT NULL,
+  acl_id integer NOT NULL,
   heading_path text[] NOT NULL,
   text text NOT NULL,
   start_offset integer NOT NULL,
   end_offset integer NOT NULL,
-  FOREIGN KEY (organization_id, workspace_id, document_id)
-    REFERENCES documents (organization_id, workspace_id, id) ON DELETE CASCADE ON UPDATE CASCADE
+  FOREIGN KEY (organization_id, workspace_id, document_id, acl_id)
+    REFERENCES documents (organization_id, workspace_id, id, acl_id) ON DELETE CASCADE ON UPDATE CASCADE
 );
 CREATE UNIQUE INDEX chunks_document_key ON chunks (document_id, ordinal);
 
@@ -220,7 +363,7 @@ CREATE TABLE chunk_embeddings (
   chunk_id uuid NOT NULL,
   document_id uuid NOT NULL,
   generation_id integer NOT NULL,
-  acl text[] NOT NULL,
+  acl_id integer NOT NULL,
   content_hash bytea NOT NULL,
   embedding halfvec NOT NULL
 ) PARTITION BY LIST (workspace_id);
@@ -237,7 +380,7 @@ CREATE TABLE chunk_terms (
   workspace_id uuid NOT NULL,
   chunk_id uuid NOT NULL,
   document_id uuid NOT NULL,
-  acl text[] NOT NULL,
+  acl_id integer NOT NULL,
   length real NOT NULL,
   term_ids integer[] NOT NULL,
   packed_ids bytea NOT NULL,
@@ -287,7 +430,7 @@ CREATE TABLE attributes (
   organization_id uuid NOT NULL,
   workspace_id uuid NOT NULL,
   document_id uuid NOT NULL,
-  acl text[] NOT NULL,
+  acl_id integer NOT NULL,
   entity integer NOT NULL,
   kind text NOT NULL CHECK (kind IN ('text', 'number', 'date', 'boolean')),
   name text COLLATE "C" NOT NULL,
@@ -295,8 +438,8 @@ CREATE TABLE attributes (
   value text COLLATE "C" NOT NULL,
   number double precision,
   unit text COLLATE "C",
-  FOREIGN KEY (organization_id, workspace_id, document_id)
-    REFERENCES documents (organization_id, workspace_id, id) ON DELETE CASCADE ON UPDATE CASCADE
+  FOREIGN KEY (organization_id, workspace_id, document_id, acl_id)
+    REFERENCES documents (organization_id, workspace_id, id, acl_id) ON DELETE CASCADE ON UPDATE CASCADE
 );
 CREATE INDEX attributes_document_idx ON attributes (document_id);
 CREATE INDEX attributes_value_idx ON attributes (workspace_id, value, name);
@@ -326,6 +469,8 @@ CREATE TABLE messages (
   role text NOT NULL CHECK (role IN ('user', 'assistant')),
   content text NOT NULL,
   answer jsonb,
+  -- The documents that the answer was made from: who may no longer read all of them no longer reads the answer.
+  document_ids uuid[] NOT NULL DEFAULT '{}',
   created_at timestamptz NOT NULL DEFAULT now(),
   UNIQUE (organization_id, user_id, id),
   FOREIGN KEY (organization_id, user_id, conversation_id)
@@ -361,18 +506,121 @@ CREATE TABLE usage_records (
 );
 CREATE INDEX usage_records_time_idx ON usage_records (organization_id, created_at);
 
+-- Appended to in the transaction that a row describes; `mac` is keyed with the installation's secret. What may have to be
+-- erased one day stands in audit_private, of which only a salted hash is part of the row.
 CREATE TABLE audit_log (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   organization_id uuid NOT NULL,
-  at timestamptz NOT NULL DEFAULT now(),
+  at timestamptz NOT NULL,
   actor text NOT NULL,
   action text NOT NULL,
   target text NOT NULL DEFAULT '',
+  outcome text NOT NULL DEFAULT 'success' CHECK (outcome IN ('success', 'denied', 'failure')),
   details jsonb NOT NULL DEFAULT '{}',
-  previous_hash bytea,
-  hash bytea
+  private_hash bytea,
+  mac bytea NOT NULL
 );
-CREATE INDEX audit_log_time_idx ON audit_log (organization_id, at);
+CREATE INDEX audit_log_time_idx ON audit_log (organization_id, at, id);
+CREATE INDEX audit_log_actor_idx ON audit_log (organization_id, actor, id);
+CREATE INDEX audit_log_target_idx ON audit_log (organization_id, target, id);
+
+CREATE TABLE audit_private (
+  audit_id bigint PRIMARY KEY REFERENCES audit_log,
+  organization_id uuid NOT NULL,
+  salt bytea NOT NULL,
+  data jsonb NOT NULL
+);
+
+-- Rows not yet sealed, so that writers wait neither for each other nor for the chain.
+CREATE TABLE audit_pending (
+  audit_id bigint PRIMARY KEY REFERENCES audit_log,
+  organization_id uuid NOT NULL
+);
+CREATE INDEX audit_pending_organization_idx ON audit_pending (organization_id, audit_id);
+
+-- The chain of each organization: hash = SHA-256(previous hash, row). `seal` (keyed) stands at the last row of each batch.
+CREATE TABLE audit_chain (
+  organization_id uuid NOT NULL,
+  sequence bigint NOT NULL,
+  audit_id bigint NOT NULL UNIQUE REFERENCES audit_log,
+  hash bytea NOT NULL,
+  seal bytea,
+  sealed_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, sequence)
+);
+
+-- How far the chain was sent to each receiver.
+CREATE TABLE audit_shipments (
+  organization_id uuid NOT NULL,
+  receiver text NOT NULL CHECK (length(receiver) <= 400),
+  sequence bigint NOT NULL,
+  shipped_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, receiver)
+);
+
+-- Every change of who may read what, written by triggers, so that the rights of any day can be told later. `subject` gets
+-- (or, with a null value, loses) `value` on `object`.
+CREATE TABLE permission_events (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  kind text NOT NULL CHECK (kind IN ('role', 'group', 'workspace', 'document')),
+  subject text COLLATE "C" NOT NULL,
+  object text COLLATE "C" NOT NULL DEFAULT '',
+  value jsonb
+);
+CREATE INDEX permission_events_subject_idx ON permission_events (organization_id, subject, kind, at);
+
+CREATE FUNCTION opaa_record_permission() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+  subject text; object text := ''; kind text; value jsonb; org uuid;
+BEGIN
+  org := coalesce(NEW.organization_id, OLD.organization_id);
+  CASE TG_TABLE_NAME
+    WHEN 'users' THEN
+      kind := 'role'; subject := 'user:' || coalesce(NEW.id, OLD.id);
+      IF TG_OP <> 'DELETE' AND NEW.disabled_at IS NULL THEN value := to_jsonb(NEW.role); END IF;
+      IF TG_OP = 'UPDATE' AND NEW.role = OLD.role AND (NEW.disabled_at IS NULL) = (OLD.disabled_at IS NULL) THEN
+        RETURN NULL;
+      END IF;
+    WHEN 'group_members' THEN
+      kind := 'group'; subject := 'user:' || coalesce(NEW.user_id, OLD.user_id);
+      object := 'group:' || coalesce(NEW.group_id, OLD.group_id);
+      IF TG_OP <> 'DELETE' THEN value := to_jsonb(NEW.origin); END IF;
+    WHEN 'workspace_members' THEN
+      kind := 'workspace'; subject := 'user:' || coalesce(NEW.user_id, OLD.user_id);
+      object := 'workspace:' || coalesce(NEW.workspace_id, OLD.workspace_id);
+      IF TG_OP <> 'DELETE' THEN value := to_jsonb(NEW.role); END IF;
+    WHEN 'workspace_groups' THEN
+      kind := 'workspace'; subject := 'group:' || coalesce(NEW.group_id, OLD.group_id);
+      object := 'workspace:' || coalesce(NEW.workspace_id, OLD.workspace_id);
+      IF TG_OP <> 'DELETE' THEN value := to_jsonb(NEW.role); END IF;
+    ELSE
+      IF TG_OP = 'UPDATE' AND NEW.acl_id = OLD.acl_id AND NEW.acl_origin = OLD.acl_origin
+          AND NEW.state = OLD.state THEN
+        RETURN NULL;
+      END IF;
+      kind := 'document'; subject := 'document:' || coalesce(NEW.id, OLD.id);
+      object := 'workspace:' || coalesce(NEW.workspace_id, OLD.workspace_id);
+      IF TG_OP <> 'DELETE' AND NEW.state <> 'expired' THEN
+        value := jsonb_build_object('origin', NEW.acl_origin, 'workspace', NEW.workspace_id,
+          'principals', (SELECT to_jsonb(a.principals) FROM acls a WHERE a.id = NEW.acl_id));
+      END IF;
+  END CASE;
+  INSERT INTO permission_events (organization_id, kind, subject, object, value)
+    VALUES (org, kind, subject, CASE kind WHEN 'document' THEN '' ELSE object END, value);
+  RETURN NULL;
+END $$;
+
+DO $$
+DECLARE
+  listed text;
+BEGIN
+  FOREACH listed IN ARRAY ARRAY['users', 'group_members', 'workspace_members', 'workspace_groups', 'documents'] LOOP
+    EXECUTE format('CREATE TRIGGER record_permission AFTER INSERT OR UPDATE OR DELETE ON %I'
+      ' FOR EACH ROW EXECUTE FUNCTION opaa_record_permission()', listed);
+  END LOOP;
+END $$;
 
 -- ── row-level security ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -383,16 +631,18 @@ DECLARE
   listed text;
 BEGIN
   -- The organization's own business: any of its people through the API, which checks roles.
-  FOREACH listed IN ARRAY ARRAY['workspaces', 'users', 'workspace_members', 'sessions', 'api_tokens', 'sources',
+  FOREACH listed IN ARRAY ARRAY['workspaces', 'users', 'user_identities', 'used_nonces', 'groups', 'group_members',
+    'workspace_members', 'workspace_groups', 'sessions', 'api_tokens', 'acls', 'acl_members', 'tag_rules', 'sources',
     'source_runs', 'source_items', 'index_generations', 'terms', 'lexical_statistics', 'term_changes',
-    'usage_records', 'audit_log'] LOOP
+    'usage_records', 'audit_log', 'audit_private', 'audit_pending', 'audit_chain', 'audit_shipments',
+    'permission_events'] LOOP
     EXECUTE format('CREATE POLICY tenant ON %I USING (%s) WITH CHECK (%s)', listed, own, own);
   END LOOP;
   EXECUTE 'CREATE POLICY tenant ON organizations USING (id = (SELECT opaa_organization_id()))'
     ' WITH CHECK (id = (SELECT opaa_organization_id()))';
   -- Content: the ACL decides.
   FOREACH listed IN ARRAY ARRAY['documents', 'document_texts', 'chunks', 'chunk_embeddings', 'chunk_terms', 'attributes'] LOOP
-    EXECUTE format('CREATE POLICY tenant ON %I USING (%s AND (%s OR acl && (SELECT opaa_principals()))) WITH CHECK (%s AND %s)',
+    EXECUTE format('CREATE POLICY tenant ON %I USING (%s AND (%s OR acl_id IN (SELECT unnest(opaa_acl_ids())))) WITH CHECK (%s AND %s)',
       listed, own, everything, own, everything);
   END LOOP;
   -- A person's own conversations.
@@ -411,8 +661,46 @@ END $$;
 GRANT USAGE ON SCHEMA public TO opaa_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO opaa_app;
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO opaa_app;
-REVOKE UPDATE, DELETE ON audit_log FROM opaa_app;
+REVOKE UPDATE, DELETE ON audit_log, audit_chain, permission_events FROM opaa_app;
+REVOKE UPDATE ON audit_private, audit_pending, acls, acl_members FROM opaa_app;
 REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM opaa_app;
+
+-- ── the tenant context, and access control lists ────────────────────────────────────────────────────────────────
+
+-- Sets, for this transaction alone, whose rows it may touch. Which ACLs the principals may read is looked up once.
+CREATE FUNCTION opaa_set_context(organization uuid, principals text[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM set_config('opaa.organization_id', organization::text, true),
+          set_config('opaa.principals', principals::text, true),
+          set_config('opaa.acl_ids', '', true);
+  IF NOT '*' = ANY (principals) THEN
+    PERFORM set_config('opaa.acl_ids', coalesce((
+      SELECT array_agg(DISTINCT m.acl_id)::text FROM acl_members m
+       WHERE m.organization_id = organization AND m.principal = ANY (principals)
+         AND m.workspace_id = ANY (ARRAY(
+           SELECT substr(p, 11)::uuid FROM unnest(principals) p WHERE starts_with(p, 'workspace:')))), ''), true);
+  END IF;
+END $$;
+
+-- The id of a workspace's ACL with these principals, made when it is new.
+CREATE FUNCTION opaa_acl_id(organization uuid, workspace uuid, wanted text[]) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+  sorted text[] := ARRAY(SELECT DISTINCT p COLLATE "C" FROM unnest(wanted) p ORDER BY 1);
+  found integer;
+BEGIN
+  LOOP
+    SELECT a.id INTO found FROM acls a
+     WHERE a.organization_id = organization AND a.workspace_id = workspace AND a.principals = sorted;
+    IF FOUND THEN RETURN found; END IF;
+    INSERT INTO acls (organization_id, workspace_id, principals) VALUES (organization, workspace, sorted)
+      ON CONFLICT DO NOTHING RETURNING id INTO found;
+    IF FOUND THEN
+      INSERT INTO acl_members (organization_id, workspace_id, principal, acl_id)
+        SELECT organization, workspace, p, found FROM unnest(sorted) p;
+      RETURN found;
+    END IF;
+  END LOOP;
+END $$;
 
 -- ── functions with rights of their own; each is a security boundary with tests of its own ───────────────────────
 
@@ -521,14 +809,14 @@ BEGIN
       (SELECT t.chunk_id, t.document_id, t.length, t.packed_ids, t.frequencies FROM public.chunk_terms t
         WHERE t.workspace_id = ANY (workspaces) AND t.term_ids && any_of
           AND t.organization_id = (SELECT public.opaa_organization_id())
-          AND ((SELECT '*' = ANY (public.opaa_principals())) OR t.acl && (SELECT public.opaa_principals()))
+          AND ((SELECT '*' = ANY (public.opaa_principals())) OR t.acl_id IN (SELECT unnest(public.opaa_acl_ids())))
           AND (documents IS NULL OR t.document_id = ANY (documents))
         LIMIT maximum)
       UNION ALL
       (SELECT t.chunk_id, t.document_id, t.length, t.packed_ids, t.frequencies FROM public.chunk_terms t
         WHERE t.workspace_id = ANY (workspaces) AND t.term_ids @> all_of
           AND t.organization_id = (SELECT public.opaa_organization_id())
-          AND ((SELECT '*' = ANY (public.opaa_principals())) OR t.acl && (SELECT public.opaa_principals()))
+          AND ((SELECT '*' = ANY (public.opaa_principals())) OR t.acl_id IN (SELECT unnest(public.opaa_acl_ids())))
           AND (documents IS NULL OR t.document_id = ANY (documents))
         LIMIT maximum / 2)
     ) c;
