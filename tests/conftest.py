@@ -64,7 +64,8 @@ async def create_tenant(database: Database) -> Tenant:
             text("INSERT INTO workspaces (id, organization_id, name) VALUES (:w, :o, 'Main')"), parameters
         )
         await session.execute(
-            text("INSERT INTO users (id, organization_id, login) VALUES (:u, :o, 'somebody')"), parameters
+            text("INSERT INTO users (id, organization_id, login, login_key) VALUES (:u, :o, 'somebody', 'somebody')"),
+            parameters,
         )
         await session.execute(text("SELECT opaa_create_workspace_partitions(:w)"), parameters)
     return tenant

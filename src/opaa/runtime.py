@@ -95,11 +95,17 @@ async def open_installation(settings: Settings, *, upgrade: bool = True) -> Asyn
             raise SettingsError(
                 f"The database is at schema {found}, this version needs {migrate.head()}: run `opaa db upgrade`"
             )
-        database = Database(urls.application, pool_size=settings.database_pool_size, step_down=urls.step_down)
+        key = load_secret_key(settings)
+        database = Database(
+            urls.application,
+            pool_size=settings.database_pool_size,
+            step_down=urls.step_down,
+            audit_key=key.derive("audit"),
+        )
         stack.push_async_callback(database.close)
         await database.require_safe_role()
         organization_id, password = await _first_organization(database)
-        yield Installation(settings, database, load_secret_key(settings), PgVectorStore(), organization_id, password)
+        yield Installation(settings, database, key, PgVectorStore(), organization_id, password)
 
 
 @asynccontextmanager

@@ -3,11 +3,11 @@
 Row-level security shows each person only their own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,6 +19,7 @@ from opaa.llm.port import ChatMessage
 
 LONGEST_TITLE = 120
 HISTORY_MESSAGES = 12
+WITHHELD = "This answer was made from documents that you can no longer read."
 
 
 async def get_conversation(session: AsyncSession, conversation_id: UUID) -> Conversation:
@@ -49,10 +50,11 @@ async def list_conversations(
 
 
 async def list_messages(session: AsyncSession, conversation_id: UUID) -> tuple[list[Message], dict[UUID, Feedback]]:
-    """The messages in order, and the feedback by message."""
+    """The messages in order, and the feedback by message. Answers from documents no longer readable are withheld."""
     messages = list(
         await session.scalars(select(Message).where(Message.conversation_id == conversation_id).order_by(Message.id))
     )
+    await _withhold(session, messages)
     given = select(Feedback).where(Feedback.message_id.in_([message.id for message in messages]))
     return messages, {feedback.message_id: feedback for feedback in await session.scalars(given)}
 
@@ -66,6 +68,7 @@ async def history(session: AsyncSession, conversation_id: UUID) -> list[ChatMess
         .limit(HISTORY_MESSAGES)
     )
     turns = list(await session.scalars(query))
+    await _withhold(session, turns)
     return [
         ChatMessage("user" if message.role == "user" else "assistant", message.content) for message in reversed(turns)
     ]
@@ -80,7 +83,28 @@ def new_conversation(organization_id: UUID, user_id: UUID, workspace_id: UUID | 
     )
 
 
-async def add_turn(session: AsyncSession, conversation: Conversation, question: str, answer: dict[str, Any]) -> UUID:
+async def _withhold(session: AsyncSession, messages: Sequence[Message]) -> None:
+    """Take out answers made from a document that the session may not read (any more): what they say came from there."""
+    used = {document_id for message in messages for document_id in message.document_ids}
+    if not used:
+        return
+    readable = set(await session.scalars(text("SELECT id FROM documents WHERE id = ANY (:ids)"), {"ids": list(used)}))
+    for message in messages:
+        if not set(message.document_ids) <= readable:
+            session.expunge(message)  # never written back
+            message.content, message.document_ids = WITHHELD, []
+            if message.answer is not None:
+                empty = {"citations": [], "nearest": [], "grounded": False, "withheld": True}
+                message.answer = {**message.answer, "answer": WITHHELD, **empty}
+
+
+async def add_turn(
+    session: AsyncSession,
+    conversation: Conversation,
+    question: str,
+    answer: dict[str, Any],
+    document_ids: Collection[UUID],
+) -> UUID:
     """Store a question and its answer, and return the answer's id; the first turn creates the conversation."""
     if await session.get(Conversation, conversation.id) is None:
         session.add(conversation)
@@ -92,6 +116,7 @@ async def add_turn(session: AsyncSession, conversation: Conversation, question: 
     }
     asked = Message(id=uuid7(), role="user", content=question, **owner)
     answered = Message(id=uuid7(), role="assistant", content=answer["answer"], answer=answer, **owner)
+    answered.document_ids = sorted(set(document_ids))
     session.add_all([asked, answered])
     await session.execute(update(Conversation).where(Conversation.id == conversation.id).values(updated_at=utc_now()))
     return answered.id

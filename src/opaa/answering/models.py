@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Uuid
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from opaa.db.base import Base, utc_now, uuid7
@@ -32,6 +33,7 @@ class Message(Base):
     role: Mapped[str]
     content: Mapped[str]
     answer: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    document_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), default=list)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 

@@ -176,7 +176,9 @@ class AnswerService:
             async for event in events:
                 yield event
         answer = self._finish(draft, result, conversation.id, started, question)
-        answer.message_id = await self._record(identity, conversation, question, answer, workspace_ids)
+        answer.message_id = await self._record(
+            identity, conversation, question, answer, passages=passages, workspace_ids=workspace_ids
+        )
         yield answer
 
     def _checked(self, question: str) -> str:
@@ -344,11 +346,16 @@ class AnswerService:
         conversation: Conversation,
         question: str,
         answer: Answer,
+        *,
+        passages: Sequence[Passage],
         workspace_ids: Sequence[UUID] | None,
     ) -> UUID:
         stored = to_json(answer)
+        # The nearest documents are named in the answer; a model has read all passages, whether it cites them or not.
+        used = {citation.document_id for citation in answer.citations} | {hit.document_id for hit in answer.nearest}
+        used |= {passage.document_id for passage in passages} if answer.model != EXTRACTIVE else set()
         async with self.database.transaction(identity.context) as session:
-            message_id = await conversations.add_turn(session, conversation, question, stored)
+            message_id = await conversations.add_turn(session, conversation, question, stored, used)
             session.add(
                 UsageRecord(
                     organization_id=identity.organization_id,

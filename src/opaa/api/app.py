@@ -12,13 +12,41 @@ from opaa import __version__
 from opaa.api import health, problems
 from opaa.api.middleware import RequestMiddleware
 from opaa.api.problems import Problem, problem, response
-from opaa.api.v1 import ask, auth, conversations, documents, search, sources, tokens, workspaces
+from opaa.api.v1 import (
+    access,
+    ask,
+    auth,
+    conversations,
+    documents,
+    groups,
+    search,
+    service_accounts,
+    sessions,
+    sources,
+    tokens,
+    users,
+    workspaces,
+)
 from opaa.runtime import Runtime, open_runtime
 from opaa.settings import Settings
 
 STATIC = Path(__file__).parent / "static"
 DESCRIPTION = "Answers an organization's questions from its own documents, with citations."
-ROUTERS = (auth, ask, search, documents, sources, workspaces, conversations, tokens)
+ROUTERS = (
+    auth,
+    ask,
+    search,
+    documents,
+    sources,
+    workspaces,
+    conversations,
+    tokens,
+    sessions,
+    users,
+    groups,
+    service_accounts,
+    access,
+)
 PROBLEMS = {
     status: {"model": Problem, "content": {problems.MEDIA_TYPE: {}}} for status in (401, 403, 404, 409, 413, 422, 503)
 }
@@ -62,7 +90,7 @@ def create_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type"],
         )
     return RequestMiddleware(app, max_upload_bytes=settings.max_upload_bytes, secure=settings.cookie_secure)

@@ -12,6 +12,7 @@ from opaa.access.models import Workspace
 from opaa.access.permissions import PERMISSIONS
 from opaa.errors import AuthenticationError, InvalidInputError, NotFoundError, PermissionDeniedError
 from opaa.identity import service as identity_service
+from opaa.identity import tokens
 from opaa.identity.credentials import csrf_token
 from opaa.identity.service import Identity
 from opaa.runtime import Runtime
@@ -36,7 +37,8 @@ async def authenticate(request: Request, runtime: RuntimeDependency) -> Identity
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not runtime.settings.api_key_enabled:
             raise AuthenticationError("Only bearer tokens are accepted, where the administrator allows them")
-        return await identity_service.authenticate_token(runtime.database, runtime.key, token.strip())
+        address = request.client.host if request.client else ""
+        return await tokens.authenticate_token(runtime.database, runtime.key, token.strip(), address)
     cookie = request.cookies.get(SESSION_COOKIE)
     if cookie:
         identity = await identity_service.authenticate_session(runtime.database, runtime.key, cookie)
@@ -59,13 +61,16 @@ CurrentIdentity = Annotated[Identity, Depends(authenticate)]
 
 
 def requires(operation: str) -> Callable[..., Coroutine[Any, Any, Identity]]:
-    """A dependency that lets through who may do `operation` (see access/permissions.py)."""
+    """A dependency that lets through who may do `operation` (see access/permissions.py), in some workspace at least.
+
+    Where the operation depends on the workspace, the endpoint asks `own_workspace` for the one in question.
+    """
     if operation not in PERMISSIONS:
         raise ValueError(f"{operation} is not an operation")
 
     async def check(identity: CurrentIdentity) -> Identity:
-        if not identity.may(operation):
-            what = "token's scopes do" if identity.scopes is not None else "role does"
+        if not identity.may_somewhere(operation):
+            what = "role does" if identity.in_scope(operation) else "token's scopes do"
             raise PermissionDeniedError(f"Your {what} not allow {operation}")
         return identity
 
@@ -82,7 +87,22 @@ FeedbackWrite = Annotated[Identity, Depends(requires("feedback:write"))]
 SourcesRead = Annotated[Identity, Depends(requires("sources:read"))]
 SourcesWrite = Annotated[Identity, Depends(requires("sources:write"))]
 WorkspacesRead = Annotated[Identity, Depends(requires("workspaces:read"))]
+WorkspacesCreate = Annotated[Identity, Depends(requires("workspaces:create"))]
 WorkspacesWrite = Annotated[Identity, Depends(requires("workspaces:write"))]
+WorkspacesDelete = Annotated[Identity, Depends(requires("workspaces:delete"))]
+DocumentsShare = Annotated[Identity, Depends(requires("documents:share"))]
+UsersRead = Annotated[Identity, Depends(requires("users:read"))]
+UsersWrite = Annotated[Identity, Depends(requires("users:write"))]
+GroupsRead = Annotated[Identity, Depends(requires("groups:read"))]
+GroupsWrite = Annotated[Identity, Depends(requires("groups:write"))]
+ServiceAccountsRead = Annotated[Identity, Depends(requires("service-accounts:read"))]
+ServiceAccountsWrite = Annotated[Identity, Depends(requires("service-accounts:write"))]
+SessionsRead = Annotated[Identity, Depends(requires("sessions:read"))]
+SessionsWrite = Annotated[Identity, Depends(requires("sessions:write"))]
+OrganizationWrite = Annotated[Identity, Depends(requires("organization:write"))]
+AuditRead = Annotated[Identity, Depends(requires("audit:read"))]
+AccessExplain = Annotated[Identity, Depends(requires("access:explain"))]
+MayProvision = Annotated[Identity, Depends(requires("scim"))]
 TokensRead = Annotated[Identity, Depends(requires("tokens:read"))]
 TokensWrite = Annotated[Identity, Depends(requires("tokens:write"))]
 MetricsRead = Annotated[Identity, Depends(requires("metrics:read"))]
@@ -100,11 +120,17 @@ Cursor = Annotated[str | None, Query(max_length=2000, description="`next_cursor`
 WorkspaceQuery = Annotated[str | None, Query(max_length=200, description="Name or id of a workspace.")]
 
 
-def own_workspace(identity: Identity, name_or_id: str) -> Workspace:
-    """One of the workspaces that a person may read, by name (any case) or id. Raises NotFoundError."""
+def own_workspace(identity: Identity, name_or_id: str | UUID, operation: str | None = None) -> Workspace:
+    """One of the workspaces that a person belongs to, by name (any case) or id, in which `operation` is allowed.
+
+    Raises NotFoundError, or PermissionDeniedError where the person's role in it does not do.
+    """
+    name_or_id = str(name_or_id)
     wanted = name_or_id.strip().lower()
     for workspace in identity.workspaces:
         if wanted in {workspace.name.lower(), str(workspace.id)}:
+            if operation is not None and not identity.may(operation, workspace.id):
+                raise PermissionDeniedError(f"Your role in {workspace.name} does not allow {operation}")
             return workspace
     raise NotFoundError(f"There is no workspace {name_or_id[:100]!r}")
 

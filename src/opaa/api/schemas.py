@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from opaa.retrieval.service import SearchHit
 
@@ -36,6 +36,9 @@ def _is_text(value: Any) -> bool:  # noqa: ANN401
             return all(_is_text(key) and _is_text(part) for key, part in value.items())
         case _:
             return True
+
+
+Principal = Annotated[str, Field(min_length=1, max_length=100, description="`user:ID`, `group:ID` or `workspace:ID`.")]
 
 
 class Page(BaseModel, Generic[Item]):

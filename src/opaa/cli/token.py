@@ -12,7 +12,7 @@ from opaa.cli.console import JsonOption, asynchronous, err, escape, out, print_j
 from opaa.cli.opened import installation
 from opaa.db.base import utc_now
 from opaa.db.session import TenantContext
-from opaa.identity import service
+from opaa.identity import service, tokens
 
 app = typer.Typer(help="API tokens for programs.", no_args_is_help=True)
 User = Annotated[str, typer.Option("--user", help="Login or id of the account that the token acts as.")]
@@ -33,7 +33,7 @@ async def create(
         opened.database.transaction(TenantContext(opened.organization_id, ())) as session,
     ):
         owner = await service.find_user(session, user)
-        token, text = await service.create_token(session, opened.key, owner, name, scope, expires_at=expires_at)
+        token, text = await tokens.create_token(session, opened.key, owner, name, scope, expires_at=expires_at)
     err.print(f"Created the token {escape(token.name)} for {escape(owner.login)}; it is not shown again.")
     typer.echo(text)
 
@@ -43,16 +43,16 @@ async def create(
 async def show(user: User = "admin", json: JsonOption = False) -> None:
     """List an account's tokens."""
     async with installation() as opened, opened.database.session(TenantContext(opened.organization_id, ())) as session:
-        tokens = await service.list_tokens(session, (await service.find_user(session, user)).id)
+        found = await tokens.list_tokens(session, (await service.find_user(session, user)).id)
     if json:
         keys = ("id", "name", "scopes", "created_at", "expires_at", "last_used_at")
-        print_json({"items": [{key: getattr(token, key) for key in keys} for token in tokens]})
+        print_json({"items": [{key: getattr(token, key) for key in keys} for token in found]})
         return
     table = Table("Name", "Scopes", "Last used", "Id")
-    for token in tokens:
+    for token in found:
         used = f"{token.last_used_at:%Y-%m-%d %H:%M}" if token.last_used_at else "never"
         table.add_row(escape(token.name), ", ".join(token.scopes), used, str(token.id))
-    out.print(table if tokens else "There is no token.")
+    out.print(table if found else "There is no token.")
 
 
 @app.command("revoke")
@@ -64,5 +64,5 @@ async def revoke(token_id: UUID, user: User = "admin") -> None:
         opened.database.transaction(TenantContext(opened.organization_id, ())) as session,
     ):
         owner = await service.find_user(session, user)
-        await service.revoke_token(session, owner.id, token_id)
+        await tokens.revoke_token(session, owner.id, token_id, actor="system")
     out.print("Revoked.")

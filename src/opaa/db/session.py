@@ -59,10 +59,20 @@ class Database:
     """A pool of connections of the application's role."""
 
     def __init__(
-        self, url: str, *, pool_size: int = 16, step_down: bool = False, statement_timeout_s: float = 30
+        self,
+        url: str,
+        *,
+        pool_size: int = 16,
+        step_down: bool = False,
+        statement_timeout_s: float = 30,
+        audit_key: bytes = b"",
     ) -> None:
-        """`step_down`: the URL's role owns the tables, so each connection becomes `opaa_app` first."""
+        """`step_down`: the URL's role owns the tables, so each connection becomes `opaa_app` first.
+
+        `audit_key` authenticates what sessions write to the audit log.
+        """
         self.url = url
+        self.audit_key = audit_key
         self.step_down = step_down
         options = f"-c statement_timeout={int(statement_timeout_s * 1000)} -c timezone=UTC"
         if step_down:
@@ -87,7 +97,10 @@ class Database:
         Raises DatabaseUnavailableError, StorageFullError.
         """
         session = AsyncSession(
-            self.engine, sync_session_class=TenantSession, expire_on_commit=False, info={"context": context}
+            self.engine,
+            sync_session_class=TenantSession,
+            expire_on_commit=False,
+            info={"context": context, "audit_key": self.audit_key},
         )
         try:
             async with session:

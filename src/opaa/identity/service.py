@@ -1,37 +1,35 @@
-"""Log-in, sessions, passwords and API tokens; the only writer of their tables."""
+"""Who somebody is: accounts, the identity behind a credential, log-in and sessions."""
 
-import asyncio
+import hashlib
 import math
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from argon2 import PasswordHasher
-from argon2.exceptions import VerificationError
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from opaa.access.models import Workspace
-from opaa.access.permissions import check_scopes, role_allows
-from opaa.access.service import principals, readable_workspaces
+from opaa.access.permissions import role_allows
+from opaa.access.service import Access, access_of, principals
 from opaa.audit import service as audit
 from opaa.db.base import utc_now, uuid7
 from opaa.db.session import Database, TenantContext
 from opaa.errors import AuthenticationError, ConflictError, InvalidInputError, NotFoundError, OpaaError
-from opaa.identity import credentials
-from opaa.identity.credentials import Credential, SecretKey
-from opaa.identity.models import ApiToken, LoginSession, User
+from opaa.identity import credentials, totp
+from opaa.identity.credentials import SecretKey
+from opaa.identity.logins import login_key, normal_login
+from opaa.identity.models import LoginAttempts, LoginSession, User
+from opaa.identity.passwords import DUMMY_HASH, LONGEST_PASSWORD, check_password, hash_password, verify_password
 
 FREE_ATTEMPTS = 5
 LONGEST_LOCK_S = 15 * 60
+FORGET_ATTEMPTS_AFTER = timedelta(days=1)
 SEEN_EVERY = timedelta(minutes=1)
-SHORTEST_PASSWORD = 12
-LONGEST_PASSWORD = 1024
-# 19 MiB, 2 passes, 1 lane: OWASP's first choice for argon2id.
-HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-DUMMY_HASH = HASHER.hash("compared when there is no such user, so that both take the same time")
+PERSON, SERVICE = "person", "service"
 
 
 class LockedError(OpaaError):
@@ -45,6 +43,12 @@ class LockedError(OpaaError):
         self.retry_after_s = retry_after_s
 
 
+class TotpRequiredError(AuthenticationError):
+    """The password is right; the account also wants a code of its authenticator app."""
+
+    code = "totp-required"
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who makes a request, what that person may read, and by which credential."""
@@ -54,54 +58,78 @@ class Identity:
     login: str
     display_name: str
     role: str
-    workspaces: tuple[Workspace, ...]
+    access: Access
     must_change_password: bool = False
     session_id: UUID | None = None
+    authenticated_at: datetime | None = None
     token_id: UUID | None = None
     scopes: tuple[str, ...] | None = None
 
     @property
+    def workspaces(self) -> tuple[Workspace, ...]:
+        return self.access.workspaces
+
+    @property
     def context(self) -> TenantContext:
-        return TenantContext(self.organization_id, principals(self.user_id, list(self.workspaces)))
+        return TenantContext(self.organization_id, principals(self.user_id, self.access))
 
     @property
     def actor(self) -> str:
         return f"user:{self.user_id}"
 
-    def may(self, operation: str) -> bool:
-        """Whether both the person's role and the token's scopes allow the operation."""
-        return role_allows(self.role, operation) and (self.scopes is None or operation in self.scopes)
+    def in_scope(self, operation: str) -> bool:
+        """Whether the credential allows the operation, as far as it goes."""
+        return self.scopes is None or operation in self.scopes
+
+    def may(self, operation: str, workspace_id: UUID | None = None) -> bool:
+        """Whether both the person's roles and the token's scopes allow the operation, in that workspace."""
+        workspace_role = self.access.roles.get(workspace_id) if workspace_id else None
+        return self.in_scope(operation) and role_allows(self.role, operation, workspace_role)
+
+    def may_somewhere(self, operation: str) -> bool:
+        return self.may(operation) or any(self.may(operation, workspace.id) for workspace in self.workspaces)
 
 
-def _outside(organization_id: UUID) -> TenantContext:
-    """The organization's own tables, no content: what may be read before anybody is known."""
+def outside(organization_id: UUID) -> TenantContext:
+    """The organization without anybody's principals: what may be read before anybody is known."""
     return TenantContext(organization_id, ())
 
 
 async def create_user(
-    session: AsyncSession, organization_id: UUID, login: str, password: str | None, *, role: str, display_name: str = ""
+    session: AsyncSession,
+    organization_id: UUID,
+    login: str,
+    password: str | None,
+    *,
+    role: str,
+    display_name: str = "",
+    kind: str = PERSON,
+    email: str | None = None,
 ) -> User:
-    login = login.strip()
-    if not 1 <= len(login) <= 320 or not login.isprintable():
-        raise InvalidInputError("A login is 1 to 320 printable characters")
+    """A new account. Raises InvalidInputError, or ConflictError when the login, or one that looks like it, is taken."""
+    login = normal_login(login)
     user = User(
         organization_id=organization_id,
+        kind=kind,
         login=login,
-        display_name=display_name or login,
+        login_key=login_key(login),
+        display_name=" ".join(display_name.split())[:200] or login[:200],
+        email=email,
         role=role,
         password_hash=await hash_password(password) if password else None,
     )
     session.add(user)
     try:
-        await session.flush()
+        async with session.begin_nested():
+            await session.flush()
     except IntegrityError as error:
-        raise ConflictError(f"There is already a user {login}") from error
+        raise ConflictError(f"There is already a user {login}, or one whose login looks like it") from error
     return user
 
 
 async def first_admin(database: Database, organization_id: UUID) -> str | None:
     """Create the account `admin` when the organization has nobody yet, and return its generated password once."""
-    async with database.transaction(_outside(organization_id)) as session:
+    async with database.transaction(outside(organization_id)) as session:
         if await session.scalar(select(User.id).limit(1)):
             return None
         password = secrets.token_urlsafe(15)
@@ -114,8 +142,8 @@ async def first_admin(database: Database, organization_id: UUID) -> str | None:
 
 async def first_user(database: Database, organization_id: UUID) -> Identity:
     """The oldest account, which everybody is where authentication is off."""
-    async with database.session(_outside(organization_id)) as session:
-        user = await session.scalar(select(User).order_by(User.id).limit(1))
+    async with database.session(outside(organization_id)) as session:
+        user = await session.scalar(select(User).where(User.kind == PERSON).order_by(User.id).limit(1))
         if user is None:
             raise AuthenticationError("There is no account yet")
         return await identity_of(session, user)
@@ -138,14 +166,13 @@ async def identity_of(session: AsyncSession, user: User) -> Identity:
     """What a user may do at this moment; the session is in the organization's context."""
     if user.disabled_at is not None:
         raise AuthenticationError("This account is disabled")
-    workspaces = await readable_workspaces(session, user.id, user.role)
     return Identity(
         user.organization_id,
         user.id,
         user.login,
         user.display_name,
         user.role,
-        tuple(workspaces),
+        await access_of(session, user.id, user.role),
         user.must_change_password,
     )
 
@@ -157,52 +184,121 @@ async def log_in(
     login: str,
     password: str,
     *,
+    code: str | None = None,
     lifetime_s: int,
     user_agent: str,
     address: str,
 ) -> str:
-    """Check a password and return the value of a new session's cookie.
+    """Check a password, and a one-time code where the account has one, and return the value of a new session's cookie.
 
-    Raises AuthenticationError (the same for an unknown login and a wrong password) or LockedError.
+    Raises AuthenticationError (the same for an unknown login and a wrong password), TotpRequiredError or LockedError.
     """
-    async with database.session(_outside(organization_id)) as session:
-        query = select(User).where(func.lower(User.login) == login.strip().lower()).with_for_update()
-        user = await session.scalar(query)
+    async with database.session(outside(organization_id)) as session:
+        attempts = await _attempts(session, organization_id, login)
         now = utc_now()
-        if user and user.locked_until and user.locked_until > now:
-            raise LockedError(math.ceil((user.locked_until - now).total_seconds()))
-        known = user is not None and user.password_hash is not None and user.disabled_at is None
+        if attempts.locked_until and attempts.locked_until > now:
+            raise LockedError(math.ceil((attempts.locked_until - now).total_seconds()))
+        user = await session.scalar(select(User).where(func.lower(User.login) == login.strip().lower()))
+        known = user is not None and user.password_hash is not None and user.disabled_at is None and user.kind == PERSON
         stored = user.password_hash if user and known and user.password_hash else DUMMY_HASH
-        if not await verify_password(stored, password[: LONGEST_PASSWORD + 1]) or user is None or not known:
-            if user is not None:
-                _count_failure(user, now)
-                await audit.record(
-                    session, organization_id, f"user:{user.id}", "login.failed", details={"from": address}
-                )
-                await session.commit()
-            raise AuthenticationError("The login or the password is wrong")
-        user.failed_logins, user.locked_until, user.last_login_at = 0, None, now
-        secret = credentials.new_secret()
-        row = LoginSession(
-            id=uuid7(),
-            organization_id=organization_id,
-            user_id=user.id,
-            secret_hash=credentials.hash_secret(key, "session", secret),
-            user_agent=user_agent[:400],
-            address=address[:100],
-            expires_at=now + timedelta(seconds=lifetime_s),
+        right = await verify_password(stored, password[: LONGEST_PASSWORD + 1]) and known
+        if user is not None and right and user.totp_confirmed_at is not None:
+            if not code:
+                raise TotpRequiredError("Enter the code of your authenticator app")
+            right = totp.accept(key, user, code, now)
+        if user is None or not right:
+            _count_failure(attempts, now)
+            await audit.record(
+                session,
+                organization_id,
+                f"user:{user.id}" if user else "anonymous",
+                "login.failed",
+                outcome="denied",
+                private={"address": address},
+            )
+            await session.commit()
+            raise AuthenticationError("The login, the password or the code is wrong")
+        await session.delete(attempts)
+        cookie = await start_session(
+            session, key, user, method="password", lifetime_s=lifetime_s, user_agent=user_agent, address=address
         )
-        session.add(row)
-        await audit.record(session, organization_id, f"user:{user.id}", "login", details={"from": address})
         await session.commit()
-        return credentials.format_session(organization_id, row.id, secret)
+        return cookie
 
 
-def _count_failure(user: User, now: datetime) -> None:
-    user.failed_logins += 1
-    if user.failed_logins >= FREE_ATTEMPTS:
-        wait_s = min(2 ** (user.failed_logins - FREE_ATTEMPTS) * 5, LONGEST_LOCK_S)
-        user.locked_until = now + timedelta(seconds=wait_s)
+async def _attempts(session: AsyncSession, organization_id: UUID, login: str) -> LoginAttempts:
+    """The row of a login, held until the transaction ends: guesses at the same login wait for each other."""
+    now = utc_now()
+    await session.execute(
+        delete(LoginAttempts).where(
+            LoginAttempts.updated_at < now - FORGET_ATTEMPTS_AFTER,
+        )
+    )
+    digest = hashlib.sha256(login.strip().lower().encode("utf-8", "replace")).digest()
+    values = {"organization_id": organization_id, "login_hash": digest, "failures": 0, "updated_at": now}
+    await session.execute(insert(LoginAttempts).values(**values).on_conflict_do_nothing())
+    return await session.get_one(LoginAttempts, (organization_id, digest), with_for_update=True, populate_existing=True)
+
+
+def _count_failure(attempts: LoginAttempts, now: datetime) -> None:
+    attempts.failures += 1
+    attempts.updated_at = now
+    if attempts.failures >= FREE_ATTEMPTS:
+        wait_s = min(2 ** min(attempts.failures - FREE_ATTEMPTS, 20) * 5, LONGEST_LOCK_S)
+        attempts.locked_until = now + timedelta(seconds=wait_s)
+
+
+async def forget_attempts(session: AsyncSession, login: str) -> None:
+    """Lift the lock of a login."""
+    digest = hashlib.sha256(login.strip().lower().encode("utf-8", "replace")).digest()
+    await session.execute(delete(LoginAttempts).where(LoginAttempts.login_hash == digest))
+
+
+async def start_session(
+    session: AsyncSession,
+    key: SecretKey,
+    user: User,
+    *,
+    method: str,
+    lifetime_s: int,
+    user_agent: str,
+    address: str,
+    issuer: str | None = None,
+    subject: str | None = None,
+    provider_session: str | None = None,
+) -> str:
+    """A new session of a person, always with a new id; returns the cookie's value. The caller commits.
+
+    Raises AuthenticationError for an account that is disabled or cannot log in.
+    """
+    if user.disabled_at is not None or user.kind != PERSON:
+        raise AuthenticationError("This account cannot log in")
+    now = utc_now()
+    user.last_login_at = now
+    secret = credentials.new_secret()
+    row = LoginSession(
+        id=uuid7(),
+        organization_id=user.organization_id,
+        user_id=user.id,
+        secret_hash=credentials.hash_secret(key, "session", secret),
+        user_agent=user_agent[:400],
+        address=address[:100],
+        method=method,
+        issuer=issuer,
+        subject=subject,
+        provider_session=provider_session,
+        expires_at=now + timedelta(seconds=lifetime_s),
+    )
+    session.add(row)
+    await audit.record(
+        session,
+        user.organization_id,
+        f"user:{user.id}",
+        "login",
+        details={"method": method},
+        private={"address": address, "user_agent": user_agent[:400]},
+    )
+    return credentials.format_session(user.organization_id, row.id, secret)
 
 
 async def authenticate_session(database: Database, key: SecretKey, cookie: str) -> Identity:
@@ -210,7 +306,7 @@ async def authenticate_session(database: Database, key: SecretKey, cookie: str) 
     credential = credentials.parse_session(cookie)
     if credential is None:
         raise AuthenticationError("Log in to go on")
-    async with database.session(_outside(credential.organization_id)) as session:
+    async with database.session(outside(credential.organization_id)) as session:
         row = await session.get(LoginSession, credential.row_id)
         now = utc_now()
         if (
@@ -224,51 +320,7 @@ async def authenticate_session(database: Database, key: SecretKey, cookie: str) 
         if now - row.last_seen_at > SEEN_EVERY:
             row.last_seen_at = now
             await session.commit()
-    return _with(identity, session_id=row.id)
-
-
-async def authenticate_token(database: Database, key: SecretKey, value: str) -> Identity:
-    """The person behind an API token, limited to the token's scopes. Raises AuthenticationError."""
-    credential = credentials.parse_token(value)
-    if credential is None:
-        raise AuthenticationError("The token is not one of this installation's")
-    async with database.session(_outside(credential.organization_id)) as session:
-        row = await session.get(ApiToken, credential.row_id)
-        now = utc_now()
-        if row is None or not _valid(row, key, credential, now):
-            raise AuthenticationError("The token is unknown, expired or revoked")
-        user = await session.get_one(User, row.user_id)
-        identity = await identity_of(session, user)
-        if row.last_used_at is None or now - row.last_used_at > SEEN_EVERY:
-            row.last_used_at = now
-            await session.commit()
-    return _with(identity, token_id=row.id, scopes=tuple(row.scopes))
-
-
-def _valid(row: ApiToken, key: SecretKey, credential: Credential, now: datetime) -> bool:
-    alive = row.revoked_at is None and (row.expires_at is None or row.expires_at > now)
-    return alive and credentials.matches(key, "token", credential.secret, row.secret_hash)
-
-
-def _with(
-    identity: Identity,
-    *,
-    session_id: UUID | None = None,
-    token_id: UUID | None = None,
-    scopes: tuple[str, ...] | None = None,
-) -> Identity:
-    return Identity(
-        identity.organization_id,
-        identity.user_id,
-        identity.login,
-        identity.display_name,
-        identity.role,
-        identity.workspaces,
-        identity.must_change_password,
-        session_id,
-        token_id,
-        scopes,
-    )
+    return replace(identity, session_id=row.id, authenticated_at=row.created_at)
 
 
 async def log_out(database: Database, identity: Identity) -> None:
@@ -279,87 +331,68 @@ async def log_out(database: Database, identity: Identity) -> None:
             await audit.record(session, identity.organization_id, identity.actor, "logout")
 
 
+async def list_sessions(session: AsyncSession, user_id: UUID) -> list[LoginSession]:
+    """Where a person is logged in, the last seen first."""
+    query = select(LoginSession).where(LoginSession.user_id == user_id, LoginSession.expires_at > utc_now())
+    return list(await session.scalars(query.order_by(LoginSession.last_seen_at.desc(), LoginSession.id)))
+
+
+async def end_session(session: AsyncSession, user_id: UUID, session_id: UUID, *, actor: str) -> None:
+    """Raises NotFoundError for a session that is not the person's."""
+    row = await session.get(LoginSession, session_id)
+    if row is None or row.user_id != user_id:
+        raise NotFoundError(f"There is no session {session_id}")
+    await session.delete(row)
+    await audit.record(
+        session, row.organization_id, actor, "session.ended", target=f"user:{user_id}", details={"sessions": 1}
+    )
+
+
+async def end_sessions(session: AsyncSession, user: User, *, actor: str, keep: UUID | None = None) -> int:
+    """End every session of a person, but for `keep`; how many."""
+    doomed = delete(LoginSession).where(LoginSession.user_id == user.id)
+    if keep is not None:
+        doomed = doomed.where(LoginSession.id != keep)
+    ended = len(list(await session.scalars(doomed.returning(LoginSession.id))))
+    if ended:
+        await audit.record(
+            session,
+            user.organization_id,
+            actor,
+            "session.ended",
+            target=f"user:{user.id}",
+            details={"sessions": ended},
+        )
+    return ended
+
+
 async def change_password(database: Database, identity: Identity, current: str, new: str) -> None:
-    """Set a new password and end the person's other sessions."""
+    """Set a new password and end the person's other sessions. Wrong guesses count as those at log-in do."""
     check_password(new)
-    async with database.transaction(identity.context) as session:
+    async with database.session(identity.context) as session:
+        attempts = await _attempts(session, identity.organization_id, identity.login)
+        now = utc_now()
+        if attempts.locked_until and attempts.locked_until > now:
+            raise LockedError(math.ceil((attempts.locked_until - now).total_seconds()))
         user = await session.get_one(User, identity.user_id)
         if user.password_hash is None or not await verify_password(user.password_hash, current):
+            _count_failure(attempts, now)
+            await session.commit()
             raise AuthenticationError("The current password is wrong")
+        await session.delete(attempts)
         user.password_hash = await hash_password(new)
         user.must_change_password = False
-        others = select(LoginSession).where(
-            LoginSession.user_id == user.id, LoginSession.id != (identity.session_id or user.id)
-        )
-        for row in await session.scalars(others):
-            await session.delete(row)
+        await end_sessions(session, user, actor=identity.actor, keep=identity.session_id)
         await audit.record(session, identity.organization_id, identity.actor, "password.changed")
+        await session.commit()
 
 
-async def set_password(session: AsyncSession, user: User, password: str) -> None:
-    """An administrator's reset: every session ends."""
+async def set_password(session: AsyncSession, user: User, password: str, *, actor: str = "system") -> None:
+    """An administrator's reset: every session ends, and a lock is lifted."""
     check_password(password)
+    if user.kind != PERSON:
+        raise InvalidInputError(f"{user.login} is a service account and has no password")
     user.password_hash = await hash_password(password)
-    user.failed_logins, user.locked_until = 0, None
-    for row in await session.scalars(select(LoginSession).where(LoginSession.user_id == user.id)):
-        await session.delete(row)
-    await audit.record(session, user.organization_id, "system", "password.reset", target=f"user:{user.id}")
-
-
-def check_password(password: str) -> None:
-    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
-        raise InvalidInputError(f"A password is {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters")
-
-
-async def hash_password(password: str) -> str:
-    return await asyncio.to_thread(HASHER.hash, password)
-
-
-async def verify_password(stored: str, password: str) -> bool:
-    try:
-        return await asyncio.to_thread(HASHER.verify, stored, password)
-    except VerificationError:
-        return False
-
-
-async def create_token(
-    session: AsyncSession,
-    key: SecretKey,
-    user: User,
-    name: str,
-    scopes: list[str],
-    *,
-    expires_at: datetime | None = None,
-) -> tuple[ApiToken, str]:
-    """A new API token and, this once, its text."""
-    name = name.strip()
-    if not 1 <= len(name) <= 200 or not name.isprintable():
-        raise InvalidInputError("A token's name is 1 to 200 printable characters")
-    if expires_at is not None and expires_at <= utc_now():
-        raise InvalidInputError("The token would have expired already")
-    secret = credentials.new_secret()
-    token = ApiToken(
-        id=uuid7(),
-        organization_id=user.organization_id,
-        user_id=user.id,
-        name=name,
-        secret_hash=credentials.hash_secret(key, "token", secret),
-        scopes=check_scopes(scopes),
-        expires_at=expires_at,
-    )
-    session.add(token)
-    await audit.record(session, user.organization_id, f"user:{user.id}", "token.created", target=f"token:{token.id}")
-    return token, credentials.format_token(user.organization_id, token.id, secret)
-
-
-async def list_tokens(session: AsyncSession, user_id: UUID) -> list[ApiToken]:
-    query = select(ApiToken).where(ApiToken.user_id == user_id, ApiToken.revoked_at.is_(None)).order_by(ApiToken.id)
-    return list(await session.scalars(query))
-
-
-async def revoke_token(session: AsyncSession, user_id: UUID, token_id: UUID) -> None:
-    token = await session.get(ApiToken, token_id)
-    if token is None or token.user_id != user_id or token.revoked_at is not None:
-        raise NotFoundError(f"There is no token {token_id}")
-    token.revoked_at = utc_now()
-    await audit.record(session, token.organization_id, f"user:{user_id}", "token.revoked", target=f"token:{token_id}")
+    await forget_attempts(session, user.login)
+    await end_sessions(session, user, actor=actor)
+    await audit.record(session, user.organization_id, actor, "password.reset", target=f"user:{user.id}")

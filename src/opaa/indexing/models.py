@@ -26,6 +26,7 @@ class Document(Base):
     language: Mapped[str | None]
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, default=dict)
     tags: Mapped[list[str]] = mapped_column(default=list)
+    own_tags: Mapped[list[str]] = mapped_column(default=list)
     source_acl: Mapped[list[str] | None]
     own_acl: Mapped[list[str] | None]
     acl_id: Mapped[int]

@@ -15,12 +15,13 @@ from sqlalchemy import delete, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from opaa.access.service import workspace_principal
+from opaa.access.acl import document_tags
 from opaa.db.base import utc_now, uuid7
 from opaa.db.session import driver_connection
 from opaa.extraction.port import Extracted
 from opaa.indexing.chunking import Chunk
 from opaa.indexing.models import Document, SourceItem
+from opaa.indexing.permissions import decide_acl
 from opaa.retrieval.attributes import write_attributes
 from opaa.sources.models import Source
 from opaa.sources.port import Item
@@ -30,19 +31,20 @@ HASH_BYTES = 16
 
 UPSERT_DOCUMENT = """
 INSERT INTO documents (id, organization_id, workspace_id, source_id, external_id, uri, title, content_type, language,
-  metadata, acl, size_bytes, content_hash, chunk_count, warnings, source_updated_at)
+  metadata, tags, source_acl, acl_id, acl_origin, size_bytes, content_hash, chunk_count, warnings, source_updated_at)
 VALUES (%(id)s, %(organization_id)s, %(workspace_id)s, %(source_id)s, %(external_id)s, %(uri)s, %(title)s,
-  %(content_type)s, %(language)s, %(metadata)s, %(acl)s, %(size_bytes)s, %(content_hash)s, %(chunk_count)s,
-  %(warnings)s, %(source_updated_at)s)
+  %(content_type)s, %(language)s, %(metadata)s, %(tags)s, %(source_acl)s, %(acl_id)s, %(acl_origin)s,
+  %(size_bytes)s, %(content_hash)s, %(chunk_count)s, %(warnings)s, %(source_updated_at)s)
 ON CONFLICT (id) DO UPDATE SET uri = EXCLUDED.uri, title = EXCLUDED.title, content_type = EXCLUDED.content_type,
-  language = EXCLUDED.language, metadata = EXCLUDED.metadata, acl = EXCLUDED.acl, size_bytes = EXCLUDED.size_bytes,
+  language = EXCLUDED.language, metadata = EXCLUDED.metadata, tags = EXCLUDED.tags, source_acl = EXCLUDED.source_acl,
+  acl_id = EXCLUDED.acl_id, acl_origin = EXCLUDED.acl_origin, size_bytes = EXCLUDED.size_bytes,
   content_hash = EXCLUDED.content_hash, chunk_count = EXCLUDED.chunk_count, warnings = EXCLUDED.warnings,
   source_updated_at = EXCLUDED.source_updated_at, indexed_at = now()
 """
 UPSERT_TEXT = """
-INSERT INTO document_texts (document_id, organization_id, workspace_id, acl, text)
-VALUES (%(id)s, %(organization_id)s, %(workspace_id)s, %(acl)s, %(text)s)
-ON CONFLICT (document_id) DO UPDATE SET text = EXCLUDED.text, acl = EXCLUDED.acl
+INSERT INTO document_texts (document_id, organization_id, workspace_id, acl_id, text)
+VALUES (%(id)s, %(organization_id)s, %(workspace_id)s, %(acl_id)s, %(text)s)
+ON CONFLICT (document_id) DO UPDATE SET text = EXCLUDED.text, acl_id = EXCLUDED.acl_id
 """
 UPSERT_ITEM = """
 INSERT INTO source_items (organization_id, workspace_id, source_id, external_id, document_id, fingerprint)
@@ -52,7 +54,7 @@ ON CONFLICT (source_id, external_id) DO UPDATE SET document_id = EXCLUDED.docume
   first_failed_at = NULL, updated_at = now()
 """
 INSERT_CHUNKS = """
-INSERT INTO chunks (id, organization_id, workspace_id, document_id, ordinal, acl, heading_path, text, start_offset,
+INSERT INTO chunks (id, organization_id, workspace_id, document_id, ordinal, acl_id, heading_path, text, start_offset,
   end_offset)
 SELECT i, %s, %s, %s, n - 1, %s, ARRAY(SELECT jsonb_array_elements_text(h)), t, s, e
   FROM unnest(%s::uuid[], %s::jsonb[], %s::text[], %s::integer[], %s::integer[]) WITH ORDINALITY AS u (i, h, t, s, e, n)
@@ -100,8 +102,9 @@ async def write_document(
     embeddings: NDArray[np.float32],
 ) -> None:
     """Everything of one document, replacing what was there. `embeddings` is (chunks, dimension) float32."""
-    acl = [workspace_principal(source.workspace_id)]
     extracted, item = prepared.extracted, prepared.item
+    tags = document_tags(extracted.metadata)
+    acl_id, acl_origin = await decide_acl(session, source, prepared.document_id, tags, item.acl)
     values: dict[str, Any] = {
         "id": prepared.document_id,
         "organization_id": source.organization_id,
@@ -113,7 +116,10 @@ async def write_document(
         "content_type": extracted.content_type,
         "language": extracted.language,
         "metadata": Jsonb(extracted.metadata),
-        "acl": acl,
+        "tags": tags,
+        "source_acl": list(item.acl) if item.acl is not None else None,
+        "acl_id": acl_id,
+        "acl_origin": acl_origin,
         "size_bytes": item.size_bytes,
         "content_hash": prepared.content_hash,
         "chunk_count": len(prepared.chunks),
@@ -124,7 +130,7 @@ async def write_document(
     }
     ids = [uuid7() for _ in prepared.chunks]
     entries = [
-        ChunkEntry(chunk_id, prepared.document_id, acl, content_hash, embedding, terms)
+        ChunkEntry(chunk_id, prepared.document_id, acl_id, content_hash, embedding, terms)
         for chunk_id, content_hash, embedding, terms in zip(
             ids, prepared.hashes, embeddings, prepared.terms, strict=True
         )
@@ -142,7 +148,7 @@ async def write_document(
             await connection.execute(
                 INSERT_CHUNKS,
                 [
-                    source.organization_id, source.workspace_id, prepared.document_id, acl, ids,
+                    source.organization_id, source.workspace_id, prepared.document_id, acl_id, ids,
                     [json.dumps(chunk.heading_path) for chunk in prepared.chunks],
                     [chunk.text for chunk in prepared.chunks],
                     [chunk.start for chunk in prepared.chunks],
@@ -150,7 +156,7 @@ async def write_document(
                 ],
             )  # fmt: skip
         await store.write(session, scope, entries)
-        await write_attributes(session, scope, prepared.document_id, acl, extracted.metadata, extracted.text)
+        await write_attributes(session, scope, prepared.document_id, acl_id, extracted.metadata, extracted.text)
         await connection.execute(UPSERT_ITEM, values)
 
 

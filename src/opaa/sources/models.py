@@ -23,4 +23,5 @@ class Source(Base):
     name: Mapped[str]
     settings: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict)
     paused: Mapped[bool] = mapped_column(default=False)
+    default_acl: Mapped[list[str] | None]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)

@@ -22,7 +22,8 @@ class ItemError(ExtractionError):
 class Item:
     """Something that may become a document.
 
-    `external_id` is stable within the source; `fingerprint` changes whenever the bytes may have changed.
+    `external_id` is stable within the source; `fingerprint` changes whenever the bytes or the ACL may have changed.
+    `acl` is who may read it according to the source, as principals; None where the source does not say.
     """
 
     external_id: str
@@ -31,6 +32,7 @@ class Item:
     size_bytes: int
     modified_at: datetime | None
     fingerprint: str
+    acl: tuple[str, ...] | None = None
 
 
 class Connector(Protocol):

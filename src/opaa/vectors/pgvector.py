@@ -52,6 +52,11 @@ _DELETE_EMBEDDINGS = (
     "DELETE FROM chunk_embeddings WHERE workspace_id = %(workspace)s AND document_id = ANY (%(documents)s)"
 )
 
+_SET_ACL = (
+    "UPDATE {} SET acl_id = %(acl)s WHERE workspace_id = %(workspace)s AND document_id = ANY (%(documents)s)"
+    " AND acl_id <> %(acl)s"
+)
+
 
 class PgVectorStore:
     """The default vector store (VEC-1); implements `opaa.vectors.port.VectorStore`."""
@@ -98,6 +103,15 @@ class PgVectorStore:
         parameters = {"workspace": workspace_id, "documents": list(document_ids)}
         await connection.execute(_DELETE_TERMS, parameters)
         await connection.execute(_DELETE_EMBEDDINGS, parameters)
+
+    async def set_acl(
+        self, session: AsyncSession, workspace_id: UUID, document_ids: Sequence[UUID], acl_id: int
+    ) -> None:
+        """See the port."""
+        connection = await driver_connection(session)
+        parameters = {"acl": acl_id, "workspace": workspace_id, "documents": list(document_ids)}
+        for table in ("chunk_embeddings", "chunk_terms"):
+            await connection.execute(_trusted(_SET_ACL.format(table)), parameters)
 
     async def dense(
         self, session: AsyncSession, vector: NDArray[np.float32], generation_id: int, within: Range, limit: int

@@ -86,6 +86,12 @@ class VectorStore(Protocol):
         """Remove every chunk of the documents, in all generations."""
         ...
 
+    async def set_acl(
+        self, session: AsyncSession, workspace_id: UUID, document_ids: Sequence[UUID], acl_id: int
+    ) -> None:
+        """Change who may read the documents' chunks."""
+        ...
+
     async def dense(
         self, session: AsyncSession, vector: NDArray[np.float32], generation_id: int, within: Range, limit: int
     ) -> list[Candidate]:

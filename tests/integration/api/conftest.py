@@ -15,7 +15,8 @@ from opaa.api.app import create_app
 from opaa.db.session import Database, TenantContext
 from opaa.identity.credentials import load_secret_key
 from opaa.identity.models import User
-from opaa.identity.service import create_token, create_user
+from opaa.identity.service import create_user
+from opaa.identity.tokens import create_token
 from opaa.indexing.runs import queue_run
 from opaa.retrieval.service import SearchService
 from opaa.runtime import Runtime, open_indexer

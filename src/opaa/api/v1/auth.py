@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from opaa import __version__
+from opaa.access.permissions import PERMISSIONS
 from opaa.api.dependencies import SESSION_COOKIE, CurrentIdentity, RuntimeDependency
 from opaa.api.schemas import Input, Named
 from opaa.db.session import TenantContext
@@ -22,6 +23,9 @@ router = APIRouter(prefix="/auth", tags=["auth"])
 class Login(Input):
     login: Annotated[str, Field(min_length=1, max_length=320)]
     password: Annotated[str, Field(min_length=1, max_length=1024)]
+    code: Annotated[str | None, Field(max_length=64, description="Of the authenticator app, or a recovery code.")] = (
+        None
+    )
 
 
 class PasswordChange(Input):
@@ -42,12 +46,20 @@ class Abilities(BaseModel):
     manage_sources: bool
     manage_workspaces: bool
     upload: bool
+    operations: list[str]
+
+
+class OwnWorkspace(Named):
+    """A workspace with one's role in it, and what that allows."""
+
+    role: str
+    operations: list[str]
 
 
 class Me(BaseModel):
     user: UserOut
     organization: Named
-    workspaces: list[Named]
+    workspaces: list[OwnWorkspace]
     csrf_token: str
     must_change_password: bool
     can: Abilities
@@ -63,13 +75,22 @@ async def describe(runtime: Runtime, identity: Identity) -> Me:
     return Me(
         user=UserOut(id=identity.user_id, login=identity.login, display_name=identity.display_name, role=identity.role),
         organization=Named.model_validate(organization),
-        workspaces=[Named.model_validate(workspace) for workspace in identity.workspaces],
+        workspaces=[
+            OwnWorkspace(
+                id=workspace.id,
+                name=workspace.name,
+                role=identity.access.roles[workspace.id],
+                operations=[each for each in PERMISSIONS if identity.may(each, workspace.id)],
+            )
+            for workspace in identity.workspaces
+        ],
         csrf_token=csrf_token(runtime.key, identity.session_id) if identity.session_id else "",
         must_change_password=identity.must_change_password,
         can=Abilities(
-            manage_sources=identity.may("sources:write"),
-            manage_workspaces=identity.may("workspaces:write"),
-            upload=identity.may("documents:write"),
+            manage_sources=identity.may_somewhere("sources:write"),
+            manage_workspaces=identity.may("workspaces:create"),
+            upload=identity.may_somewhere("documents:write"),
+            operations=[each for each in PERMISSIONS if identity.may_somewhere(each)],
         ),
         model=runtime.model.name if runtime.model else None,
         max_upload_bytes=runtime.settings.max_upload_bytes,
@@ -87,6 +108,7 @@ async def log_in(body: Login, request: Request, response: Response, runtime: Run
         runtime.organization_id,
         body.login,
         body.password,
+        code=body.code,
         lifetime_s=runtime.settings.session_lifetime_s,
         user_agent=request.headers.get("user-agent", ""),
         address=request.client.host if request.client else "",

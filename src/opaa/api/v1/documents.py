@@ -6,13 +6,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, File, Form, Query, UploadFile
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from opaa.access.models import Workspace
 from opaa.api.dependencies import (
     Cursor,
     DocumentsRead,
+    DocumentsShare,
     DocumentsWrite,
     Limit,
     RuntimeDependency,
@@ -22,12 +23,14 @@ from opaa.api.dependencies import (
     parse_cursor,
     workspace_ids,
 )
-from opaa.api.schemas import Named, Page
+from opaa.api.schemas import Input, Named, Page, Principal
 from opaa.audit import service as audit
+from opaa.db.session import TenantContext
 from opaa.errors import InvalidInputError
 from opaa.identity.service import Identity
 from opaa.indexing import documents as service
 from opaa.indexing.models import Document
+from opaa.indexing.permissions import acl_principals, set_document_acl
 from opaa.indexing.runs import queue_run
 from opaa.indexing.uploads import safe_name, store_upload
 from opaa.sources.models import UPLOAD, Source
@@ -61,6 +64,24 @@ class DocumentOut(BaseModel):
     source_updated_at: datetime | None
     indexed_at: datetime
     deletable: bool
+
+
+class PermissionsIn(Input):
+    """`principals` null: what tag rules and the source say; `tags` null: as they are."""
+
+    principals: Annotated[list[Principal] | None, Field(min_length=1, max_length=1000)] = None
+    tags: Annotated[list[Annotated[str, Field(max_length=100)]] | None, Field(max_length=100)] = None
+
+
+class PermissionsOut(BaseModel):
+    """Who may read a document: `principals`, decided by `origin` (`document`, `rule:ID` or `source`)."""
+
+    principals: list[str]
+    origin: str
+    own_principals: list[str] | None
+    source_principals: list[str] | None
+    tags: list[str]
+    own_tags: list[str]
 
 
 class ChunkPlace(BaseModel):
@@ -111,7 +132,7 @@ def document_out(
         metadata=document.metadata_,
         source_updated_at=document.source_updated_at,
         indexed_at=document.indexed_at,
-        deletable=source.kind == UPLOAD and identity.may("documents:write"),
+        deletable=source.kind == UPLOAD and identity.may("documents:write", document.workspace_id),
     )
 
 
@@ -176,6 +197,44 @@ async def get_text(
     )
 
 
+async def permissions_out(session: AsyncSession, document: Document) -> PermissionsOut:
+    return PermissionsOut(
+        principals=await acl_principals(session, document),
+        origin=document.acl_origin,
+        own_principals=document.own_acl,
+        source_principals=document.source_acl,
+        tags=document.tags,
+        own_tags=document.own_tags,
+    )
+
+
+@router.get("/{document_id}/permissions")
+async def get_permissions(document_id: UUID, identity: DocumentsShare, session: SessionDependency) -> PermissionsOut:
+    """Who may read the document, and what decided that."""
+    document = await service.get_document(session, document_id)
+    own_workspace(identity, document.workspace_id, "documents:share")
+    return await permissions_out(session, document)
+
+
+@router.put("/{document_id}/permissions")
+async def set_permissions(
+    document_id: UUID,
+    body: PermissionsIn,
+    identity: DocumentsShare,
+    runtime: RuntimeDependency,
+    session: SessionDependency,
+) -> PermissionsOut:
+    """Set who may read the document, from the next request on."""
+    document = await service.get_document(session, document_id)
+    own_workspace(identity, document.workspace_id, "documents:share")
+    await session.rollback()
+    async with runtime.database.transaction(TenantContext.system(identity.organization_id)) as whole:
+        changed = await set_document_acl(
+            whole, runtime.store, document_id, actor=identity.actor, principals=body.principals, tags=body.tags
+        )
+        return await permissions_out(whole, changed)
+
+
 @router.post("", status_code=202)
 async def upload_documents(
     identity: DocumentsWrite,
@@ -187,7 +246,7 @@ async def upload_documents(
     """Store files and queue their indexing. A file of the same name replaces the earlier one."""
     if len(file) > MOST_FILES:
         raise InvalidInputError(f"At most {MOST_FILES} files at once")
-    chosen = own_workspace(identity, workspace)
+    chosen = own_workspace(identity, workspace, "documents:write")
     names = [safe_name(upload.filename or "") for upload in file]
     source = await upload_source(session, chosen)
     folder = upload_folder(runtime.uploads_dir, source)
@@ -215,7 +274,8 @@ async def delete_document(
     document_id: UUID, identity: DocumentsWrite, runtime: RuntimeDependency, session: SessionDependency
 ) -> None:
     """Remove an uploaded document. Others are removed where they come from."""
-    await service.get_document(session, document_id)  # 404 for what this person may not read
+    document = await service.get_document(session, document_id)  # 404 for what this person may not read
+    own_workspace(identity, document.workspace_id, "documents:write")
     await session.rollback()
     await service.delete_document(
         runtime.database,

@@ -22,14 +22,14 @@ from opaa.api.dependencies import (
     own_workspace,
 )
 from opaa.api.schemas import Input, Listing, Named, Page
-from opaa.errors import AuthenticationError, NotFoundError, UnavailableError
+from opaa.errors import AuthenticationError, NotFoundError, PermissionDeniedError, UnavailableError
 from opaa.identity.service import Identity
 from opaa.indexing import runs
 from opaa.indexing.documents import delete_source as remove_source
 from opaa.indexing.models import SourceRun
 from opaa.runtime import Runtime
 from opaa.sources import service
-from opaa.sources.models import Source
+from opaa.sources.models import UPLOAD, Source
 
 router = APIRouter(tags=["sources"])
 
@@ -113,28 +113,43 @@ async def sources_out(session: AsyncSession, identity: Identity, sources: Sequen
             name=source.name,
             kind=source.kind,
             workspace=Named.model_validate(workspaces[source.workspace_id]),
-            settings=source.settings,
+            settings=source.settings if identity.may("sources:write", source.workspace_id) else {},
             paused=source.paused,
             document_count=counts[source.id][0],
-            error_count=counts[source.id][1],
-            last_run=RunOut.model_validate(last[source.id]) if source.id in last else None,
+            error_count=counts[source.id][1] if may_see_runs(identity, source) else 0,
+            last_run=RunOut.model_validate(last[source.id])
+            if source.id in last and may_see_runs(identity, source)
+            else None,
             created_at=source.created_at,
         )
         for source in sources
     ]
 
 
-async def own_source(session: AsyncSession, identity: Identity, name_or_id: str) -> Source:
-    """A source in one of the person's workspaces. Raises NotFoundError."""
-    source = await service.find_source(session, name_or_id)
+async def own_source(
+    session: AsyncSession, identity: Identity, name_or_id: str | UUID, operation: str | None = None
+) -> Source:
+    """A source in one of the person's workspaces, in which `operation` is allowed. Raises NotFoundError."""
+    source = await service.find_source(session, str(name_or_id))
     if source.workspace_id not in {workspace.id for workspace in identity.workspaces}:
         raise NotFoundError(f"There is no source {name_or_id!r}")
+    own_workspace(identity, source.workspace_id, operation)
     return source
 
 
 async def own_run(session: AsyncSession, identity: Identity, run_id: UUID) -> tuple[SourceRun, Source]:
     run = await runs.get_run(session, run_id)
-    return run, await own_source(session, identity, str(run.source_id))
+    source = await service.find_source(session, str(run.source_id))
+    if not may_see_runs(identity, source):
+        raise NotFoundError(f"There is no run {run_id}")
+    return run, source
+
+
+def may_see_runs(identity: Identity, source: Source) -> bool:
+    """Runs count and name documents that only some may read: whoever manages a source sees them, and who uploads those
+    of the uploads."""
+    operation = "documents:write" if source.kind == UPLOAD else "sources:write"
+    return identity.may(operation, source.workspace_id) or identity.may("sources:write", source.workspace_id)
 
 
 @router.get("/sources")
@@ -147,7 +162,7 @@ async def list_sources(identity: SourcesRead, session: SessionDependency) -> Lis
 @router.post("/sources", status_code=201)
 async def create_source(body: SourceIn, identity: SourcesWrite, session: SessionDependency) -> SourceOut:
     """Connect a folder of the server. The connection is tested first."""
-    workspace = own_workspace(identity, body.workspace)
+    workspace = own_workspace(identity, body.workspace, "sources:write")
     source = await service.create_source(
         session, identity.actor, workspace, kind=body.kind, name=body.name, settings=body.settings
     )
@@ -166,7 +181,7 @@ async def update_source(
     source_id: UUID, body: SourceChange, identity: SourcesWrite, session: SessionDependency
 ) -> SourceOut:
     """Rename, pause, resume or reconfigure a source."""
-    source = await own_source(session, identity, str(source_id))
+    source = await own_source(session, identity, source_id, "sources:write")
     await service.update_source(
         session, identity.actor, source, name=body.name, paused=body.paused, settings=body.settings
     )
@@ -179,7 +194,7 @@ async def delete_source(
     source_id: UUID, identity: SourcesWrite, runtime: RuntimeDependency, session: SessionDependency
 ) -> None:
     """Remove a source and everything that was indexed from it."""
-    await own_source(session, identity, str(source_id))
+    await own_source(session, identity, source_id, "sources:write")
     await session.rollback()
     await remove_source(runtime.database, runtime.store, identity.actor, identity.organization_id, source_id)
 
@@ -187,7 +202,7 @@ async def delete_source(
 @router.post("/sources/{source_id}/sync", status_code=202)
 async def sync_source(source_id: UUID, body: SyncIn, identity: SourcesWrite, session: SessionDependency) -> RunOut:
     """Queue a run; one that waits already is returned."""
-    source = await own_source(session, identity, str(source_id))
+    source = await own_source(session, identity, source_id, "sources:write")
     run = await runs.queue_run(session, identity.actor, source, full=body.full, allow_empty=body.allow_empty)
     await session.commit()
     return RunOut.model_validate(run)
@@ -198,7 +213,9 @@ async def list_runs(
     source_id: UUID, identity: SourcesRead, session: SessionDependency, limit: Limit = 20
 ) -> Listing[RunOut]:
     """The last runs, newest first."""
-    source = await own_source(session, identity, str(source_id))
+    source = await own_source(session, identity, source_id)
+    if not may_see_runs(identity, source):
+        raise PermissionDeniedError(f"Your role in its workspace does not show the runs of {source.name}")
     return Listing(items=[RunOut.model_validate(run) for run in await runs.list_runs(session, source.id, limit)])
 
 
@@ -211,7 +228,9 @@ async def list_errors(
     limit: Limit = 50,
 ) -> Page[ItemErrorOut]:
     """What could not be indexed, and why."""
-    source = await own_source(session, identity, str(source_id))
+    source = await own_source(session, identity, source_id)
+    if not may_see_runs(identity, source):
+        raise PermissionDeniedError(f"Your role in its workspace does not show the runs of {source.name}")
     found = await runs.list_errors(session, source.id, cursor.replace("\0", ""), limit + 1)
     items = [
         ItemErrorOut(
@@ -236,7 +255,8 @@ async def get_run(run_id: UUID, identity: SourcesRead, session: SessionDependenc
 @router.post("/runs/{run_id}/cancel", status_code=202)
 async def cancel_run(run_id: UUID, identity: SourcesWrite, session: SessionDependency) -> RunOut:
     """Stop a run; what it has indexed stays."""
-    run, _ = await own_run(session, identity, run_id)
+    run, source = await own_run(session, identity, run_id)
+    own_workspace(identity, source.workspace_id, "sources:write")
     await runs.cancel_run(session, identity.actor, run)
     await session.commit()
     return RunOut.model_validate(run)
@@ -261,7 +281,8 @@ async def _changes(request: Request, runtime: Runtime) -> AsyncGenerator[ServerS
                 return
             async with runtime.database.session(identity.context) as session:
                 sources = await service.list_sources(session, [workspace.id for workspace in identity.workspaces])
-                found = await runs.recent_runs(session, [source.id for source in sources], ENDED_SHOWN_S)
+                shown = [source.id for source in sources if may_see_runs(identity, source)]
+                found = await runs.recent_runs(session, shown, ENDED_SHOWN_S)
         except AuthenticationError:
             return
         except UnavailableError:

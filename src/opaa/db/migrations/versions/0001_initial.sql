@@ -48,8 +48,6 @@ CREATE TABLE users (
   role text NOT NULL DEFAULT 'member' CHECK (role IN ('owner', 'admin', 'auditor', 'member')),
   password_hash text,
   must_change_password boolean NOT NULL DEFAULT false,
-  failed_logins integer NOT NULL DEFAULT 0,
-  locked_until timestamptz,
   totp_secret bytea,
   totp_confirmed_at timestamptz,
   -- The last time step that was accepted: no code works twice (RFC 6238, 5.2).
@@ -62,6 +60,16 @@ CREATE TABLE users (
 );
 CREATE UNIQUE INDEX users_login_key ON users (organization_id, login_key);
 CREATE UNIQUE INDEX users_external_id_key ON users (organization_id, external_id);
+
+-- Wrong passwords per login, whether it exists or not, so that a lock tells nothing.
+CREATE TABLE login_attempts (
+  organization_id uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,
+  login_hash bytea NOT NULL,
+  failures integer NOT NULL DEFAULT 0,
+  locked_until timestamptz,
+  updated_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, login_hash)
+);
 
 -- Who an account is at an identity provider; the pair of issuer and subject is the identity, never the e-mail address.
 CREATE TABLE user_identities (
@@ -275,7 +283,9 @@ CREATE TABLE documents (
   content_type text NOT NULL,
   language text,
   metadata jsonb NOT NULL DEFAULT '{}',
+  -- Those it came with, and those it was given here.
   tags text[] NOT NULL DEFAULT '{}',
+  own_tags text[] NOT NULL DEFAULT '{}',
   -- Who may read it: what was set in OPAA, else the first tag rule that fits, else what the source says. `acl_id` is the
   -- outcome, `acl_origin` which of them it was: `document`, `rule:…`, `source`.
   source_acl text[],
@@ -631,7 +641,7 @@ DECLARE
   listed text;
 BEGIN
   -- The organization's own business: any of its people through the API, which checks roles.
-  FOREACH listed IN ARRAY ARRAY['workspaces', 'users', 'user_identities', 'used_nonces', 'groups', 'group_members',
+  FOREACH listed IN ARRAY ARRAY['workspaces', 'users', 'login_attempts', 'user_identities', 'used_nonces', 'groups', 'group_members',
     'workspace_members', 'workspace_groups', 'sessions', 'api_tokens', 'acls', 'acl_members', 'tag_rules', 'sources',
     'source_runs', 'source_items', 'index_generations', 'terms', 'lexical_statistics', 'term_changes',
     'usage_records', 'audit_log', 'audit_private', 'audit_pending', 'audit_chain', 'audit_shipments',
