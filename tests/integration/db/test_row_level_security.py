@@ -74,16 +74,26 @@ async def test_only_principals_of_the_acl_read_and_only_the_system_writes_conten
     database: Database, tenant: Tenant
 ) -> None:
     insert = text(
-        "INSERT INTO chunk_terms (organization_id, workspace_id, chunk_id, document_id, acl, length, term_ids,"
-        " packed_ids, frequencies) VALUES (:o, :w, :c, :c, :acl, 1, '{1}', '\\x01000000', '\\x01')"
+        "INSERT INTO chunk_terms (organization_id, workspace_id, chunk_id, document_id, acl_id, length, term_ids,"
+        " packed_ids, frequencies)"
+        " VALUES (:o, :w, :c, :c, opaa_acl_id(:o, :w, ARRAY['group:a']), 1, '{1}', '\\x01000000', '\\x01')"
     )
-    values = {"o": tenant.organization_id, "w": tenant.workspace_id, "c": uuid7(), "acl": ["group:a"]}
+    values = {"o": tenant.organization_id, "w": tenant.workspace_id, "c": uuid7()}
+    here = f"workspace:{tenant.workspace_id}"
     async with database.transaction(tenant.system) as session:
         await session.execute(insert, values)
-    for principals, expected in ((("group:a",), 1), (("group:b",), 0), ((), 0), (("user:x", "group:a"), 1)):
+    for principals, expected in (
+        ((here, "group:a"), 1),
+        ((here, "group:b"), 0),
+        ((here,), 0),
+        (("group:a",), 0),  # named by the ACL, but not in the workspace
+        ((f"workspace:{uuid7()}", "group:a"), 0),
+        ((), 0),
+        (("user:x", "group:a", here), 1),
+    ):
         async with database.session(TenantContext(tenant.organization_id, principals)) as session:
             assert await session.scalar(text("SELECT count(*) FROM chunk_terms")) == expected, principals
-    async with database.session(TenantContext(tenant.organization_id, ("group:a",))) as session:
+    async with database.session(TenantContext(tenant.organization_id, (here, "group:a"))) as session:
         with pytest.raises(DBAPIError, match="row-level security"):
             await session.execute(insert, values)
 
@@ -106,7 +116,7 @@ async def test_the_application_owns_nothing_and_may_not_change_audit_rows(databa
     await database.require_safe_role()
     async with database.transaction(tenant.system) as session:
         await session.execute(
-            text("INSERT INTO audit_log (organization_id, actor, action) VALUES (:o, 'a', 'b')"),
+            text("INSERT INTO audit_log (organization_id, at, actor, action, mac) VALUES (:o, now(), 'a', 'b', '')"),
             {"o": tenant.organization_id},
         )
     for statement in ("UPDATE audit_log SET actor = 'x'", "DELETE FROM audit_log", "TRUNCATE audit_log"):

@@ -64,13 +64,13 @@ class Folder:
             return list(found.all())
 
     async def documents(self) -> dict[str, Any]:
-        columns = "external_id, id, title, content_type, warnings, chunk_count, acl, content_hash, state"
+        columns = "external_id, id, title, content_type, warnings, chunk_count, acl_id, content_hash, state"
         rows = await self.rows(f"SELECT {columns} FROM documents WHERE source_id = :source ORDER BY external_id")
         return {row.external_id: row for row in rows}
 
     async def chunks(self) -> list[Any]:
         return await self.rows(
-            "SELECT c.id, c.xmin::text AS xmin, c.document_id, c.text, c.start_offset, c.end_offset, c.acl,"
+            "SELECT c.id, c.xmin::text AS xmin, c.document_id, c.text, c.start_offset, c.end_offset, c.acl_id,"
             " c.heading_path FROM chunks c JOIN documents d ON d.id = c.document_id WHERE d.source_id = :source"
             " ORDER BY d.external_id, c.ordinal"
         )

@@ -38,20 +38,23 @@ async def test_every_file_becomes_a_document_with_exact_chunks_vectors_and_terms
     assert set(documents) == {"guide.md", "notes/plain.txt", "page.html", "people.csv"}
     assert documents["guide.md"].title == "Guide"
     assert documents["page.html"].title == "Hello"
-    acl = [f"workspace:{folder.tenant.workspace_id}"]
-    assert all(document.acl == acl for document in documents.values())
+    everyone = [f"workspace:{folder.tenant.workspace_id}"]
+    acls = await folder.rows("SELECT id, principals FROM acls")
+    assert [row.principals for row in acls] == [everyone]
+    acl = acls[0].id
+    assert all(document.acl_id == acl for document in documents.values())
     chunks = await folder.chunks()
     assert run.chunks == len(chunks) == sum(document.chunk_count for document in documents.values())
     texts = {row.document_id: row.text for row in await folder.rows("SELECT document_id, text FROM document_texts")}
     for chunk in chunks:
         assert texts[chunk.document_id][chunk.start_offset : chunk.end_offset] == chunk.text
-        assert chunk.acl == acl
+        assert chunk.acl_id == acl
     assert any(list(chunk.heading_path) == ["Guide", "Holidays"] for chunk in chunks)
     ids = {chunk.id for chunk in chunks}
     for table in ("chunk_embeddings", "chunk_terms"):
-        rows = await folder.rows(f"SELECT chunk_id, acl FROM {table}")
+        rows = await folder.rows(f"SELECT chunk_id, acl_id FROM {table}")
         assert {row.chunk_id for row in rows} == ids, table
-        assert all(row.acl == acl for row in rows), table
+        assert all(row.acl_id == acl for row in rows), table
     assert len(folder.embedder.embedded) == len(chunks)
 
 

@@ -51,7 +51,7 @@ asyncio.run(main())
 async def contents(folder: Folder) -> list[tuple[object, ...]]:
     """What the index holds, without ids and times."""
     rows = await folder.rows(
-        "SELECT d.external_id, d.title, t.text, c.text, c.start_offset, c.acl = d.acl, d.chunk_count,"
+        "SELECT d.external_id, d.title, t.text, c.text, c.start_offset, c.acl_id = d.acl_id, d.chunk_count,"
         " e.content_hash, k.length, k.frequencies, array_length(k.term_ids, 1)"
         " FROM documents d JOIN document_texts t ON t.document_id = d.id JOIN chunks c ON c.document_id = d.id"
         " JOIN chunk_embeddings e ON e.chunk_id = c.id JOIN chunk_terms k ON k.chunk_id = c.id"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from opaa.access.acl import acl_id
 from opaa.db.base import uuid7
 from opaa.db.session import Database, TenantContext
 from opaa.retrieval.analysis import analyze_chunk, analyze_question
@@ -40,11 +41,20 @@ async def write(
 ) -> list[UUID]:
     """Index each text as a document of one chunk; the chunks' ids."""
     entries = []
+    async with database.transaction(tenant.system) as session:
+        acl_ids = [
+            await acl_id(
+                session,
+                tenant.organization_id,
+                tenant.workspace_id,
+                acls[number] if acls else [f"workspace:{tenant.workspace_id}"],
+            )
+            for number in range(len(texts))
+        ]
     for number, content in enumerate(texts):
         vector = np.zeros(DIMENSION, np.float32)
         vector[number % DIMENSION] = 1
-        acl = acls[number] if acls else [f"workspace:{tenant.workspace_id}"]
-        entries.append(ChunkEntry(uuid7(), uuid7(), acl, bytes(16), vector, analyze_chunk(content)))
+        entries.append(ChunkEntry(uuid7(), uuid7(), acl_ids[number], bytes(16), vector, analyze_chunk(content)))
     scope = IndexScope(tenant.organization_id, tenant.workspace_id, GENERATION)
     async with database.transaction(tenant.system) as session:
         await STORE.write(session, scope, entries)
@@ -156,7 +166,8 @@ async def test_statistics_follow_deletions(database: Database, tenant: Tenant) -
     assert statistics == len(CORPUS) - 1
 
 
-PRINCIPALS = ["user:a", "user:b", "group:x", "group:y", "workspace:w"]
+HERE = "workspace:here"  # stands for the tenant's own
+PRINCIPALS = ["user:a", "user:b", "group:x", "group:y", HERE]
 
 
 @pytest.mark.req("SEC-6", "VEC-9")
@@ -170,9 +181,11 @@ async def test_the_guarded_function_returns_exactly_what_the_policy_allows(
 ) -> None:
     tenant = await create_tenant(database)
     other = await create_tenant(database)
-    await write(database, tenant, ["pressure sensor"] * len(acls), acls)
-    await write(database, other, ["pressure sensor"] * len(acls), acls)
-    context = TenantContext(tenant.organization_id, tuple(principals))
+    for each in (tenant, other):
+        own = [[name.replace(HERE, f"workspace:{each.workspace_id}") for name in acl] for acl in acls]
+        await write(database, each, ["pressure sensor"] * len(acls), own)
+    held = (name.replace(HERE, f"workspace:{tenant.workspace_id}") for name in principals)
+    context = TenantContext(tenant.organization_id, tuple(held))
     concepts = analyze_question("pressure").concepts
     async with database.session(context) as session:
         allowed = set(await session.scalars(text("SELECT chunk_id FROM chunk_terms")))
@@ -180,7 +193,7 @@ async def test_the_guarded_function_returns_exactly_what_the_policy_allows(
         within = Range([tenant.workspace_id, other.workspace_id])
         found = {candidate.chunk_id for candidate in await STORE.lexical(session, concepts, within, 100)}
     assert found == allowed
-    assert len(allowed) == sum(bool(set(acl) & set(principals)) for acl in acls)
+    assert len(allowed) == sum(HERE in principals and bool(set(acl) & set(principals)) for acl in acls)
 
 
 async def test_the_guarded_function_gives_nothing_without_context_and_nobody_else_may_call_it(
@@ -220,9 +233,15 @@ async def test_vectors_are_found_by_cosine_only_where_the_acl_allows(database: D
         found = await STORE.dense(session, vector, GENERATION, Range([tenant.workspace_id]), 3)
     assert found[0].chunk_id == ids[2]  # the nearest, ids[1], belongs to a group
     assert found[0].score == pytest.approx(vector[2], abs=1e-3)
-    async with database.session(TenantContext(tenant.organization_id, ("group:a",))) as session:
+    async with database.session(
+        TenantContext(tenant.organization_id, (*tenant.member.principals, "group:a"))
+    ) as session:
+        every = await STORE.dense(session, vector, GENERATION, Range([tenant.workspace_id]), 3)
+    assert every[0].chunk_id == ids[1]
+    context = TenantContext(tenant.organization_id, ("group:a",))  # not in the workspace
+    async with database.session(context) as session:
         found = await STORE.dense(session, vector, GENERATION, Range([tenant.workspace_id]), 3)
-    assert found[0].chunk_id == ids[1]
+    assert found == []
 
 
 async def test_the_application_cannot_create_tables_or_change_policies(database: Database, tenant: Tenant) -> None:

@@ -130,7 +130,12 @@ async def test_nobody_else_finds_anything_and_a_changed_permission_counts_at_onc
     assert await searched.names("otter river", context=stranger) == []
     # The index still says that everybody may read it: the authority decides.
     async with searched.folder.database.transaction(tenant.system) as session:
-        await session.execute(text("UPDATE documents SET acl = '{group:board}' WHERE uri LIKE '%otter.md'"))
+        await session.execute(
+            text(
+                "UPDATE documents SET acl_id = opaa_acl_id(organization_id, workspace_id, ARRAY['group:board'])"
+                " WHERE uri LIKE '%otter.md'"
+            )
+        )
     assert "otter.md" not in await searched.names("otter river")
 
 

@@ -11,7 +11,7 @@ from opaa.access.permissions import PERMISSIONS
 from opaa.api.dependencies import SESSION_COOKIE, CurrentIdentity, RuntimeDependency
 from opaa.api.schemas import Input, Named
 from opaa.db.session import TenantContext
-from opaa.identity import service
+from opaa.identity import service, users
 from opaa.identity.credentials import csrf_token
 from opaa.identity.service import Identity
 from opaa.runtime import Runtime
@@ -47,6 +47,11 @@ class Abilities(BaseModel):
     manage_workspaces: bool
     upload: bool
     operations: list[str]
+
+
+class PasswordReset(Input):
+    token: Annotated[str, Field(min_length=1, max_length=200)]
+    new_password: Annotated[str, Field(min_length=1, max_length=1024)]
 
 
 class OwnWorkspace(Named):
@@ -143,3 +148,9 @@ async def me(identity: CurrentIdentity, runtime: RuntimeDependency) -> Me:
 async def change_password(body: PasswordChange, identity: CurrentIdentity, runtime: RuntimeDependency) -> None:
     """Set a new password; every other session ends."""
     await service.change_password(runtime.database, identity, body.current_password, body.new_password)
+
+
+@router.post("/reset-password", status_code=204)
+async def reset_password(body: PasswordReset, runtime: RuntimeDependency) -> None:
+    """Choose a new password with the token of a reset link; every session ends. Needs no log-in."""
+    await users.reset_with_token(runtime.database, runtime.key, body.token, body.new_password)

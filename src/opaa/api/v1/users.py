@@ -69,11 +69,6 @@ class ResetLinkOut(BaseModel):
     expires_at: datetime
 
 
-class PasswordReset(Input):
-    token: Annotated[str, Field(min_length=1, max_length=200)]
-    new_password: Annotated[str, Field(min_length=1, max_length=1024)]
-
-
 def account_out(user: User) -> AccountOut:
     return AccountOut(
         id=user.id,
@@ -168,12 +163,6 @@ async def make_reset_link(
     token, until = await service.reset_token(session, runtime.key, user, actor=identity.actor)
     await session.commit()
     return ResetLinkOut(token=token, expires_at=until)
-
-
-@router.post("/reset-password", status_code=204)
-async def reset_password(body: PasswordReset, runtime: RuntimeDependency) -> None:
-    """Choose a new password with the token of a reset link; every session ends. Needs no log-in."""
-    await service.reset_with_token(runtime.database, runtime.key, body.token, body.new_password)
 
 
 @router.delete("/{user_id}/two-step", status_code=204)

@@ -696,18 +696,18 @@ END $$;
 CREATE FUNCTION opaa_acl_id(organization uuid, workspace uuid, wanted text[]) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
   sorted text[] := ARRAY(SELECT DISTINCT p COLLATE "C" FROM unnest(wanted) p ORDER BY 1);
-  found integer;
+  known integer;
 BEGIN
   LOOP
-    SELECT a.id INTO found FROM acls a
+    SELECT a.id INTO known FROM acls a
      WHERE a.organization_id = organization AND a.workspace_id = workspace AND a.principals = sorted;
-    IF FOUND THEN RETURN found; END IF;
+    IF FOUND THEN RETURN known; END IF;
     INSERT INTO acls (organization_id, workspace_id, principals) VALUES (organization, workspace, sorted)
-      ON CONFLICT DO NOTHING RETURNING id INTO found;
+      ON CONFLICT DO NOTHING RETURNING id INTO known;
     IF FOUND THEN
       INSERT INTO acl_members (organization_id, workspace_id, principal, acl_id)
-        SELECT organization, workspace, p, found FROM unnest(sorted) p;
-      RETURN found;
+        SELECT organization, workspace, p, known FROM unnest(sorted) p;
+      RETURN known;
     END IF;
   END LOOP;
 END $$;
