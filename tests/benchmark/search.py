@@ -207,9 +207,7 @@ async def _search(database: Database, service: SearchService, corpus: Corpus, as
     """Milliseconds of one search, the session's checkout included."""
     started = time.perf_counter()
     async with database.session(asked.context) as session:
-        await service.search(
-            session, corpus.organization_id, asked.question, workspace_ids=[each.id for each in asked.within]
-        )
+        await service.search(session, asked.context, asked.question, workspace_ids=[each.id for each in asked.within])
     return (time.perf_counter() - started) * 1000
 
 

@@ -160,7 +160,7 @@ class AnswerService:
         async with self.database.session(identity.context) as session:
             result = await self.search.search(
                 session,
-                identity.organization_id,
+                identity.context,
                 standalone,
                 workspace_ids=list(workspace_ids or [workspace.id for workspace in identity.workspaces]),
                 limit=limit or self.options.passages,

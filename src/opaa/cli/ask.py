@@ -69,7 +69,7 @@ async def search(
         async with opened.database.session(identity.context) as session:
             result = await opened.search.search(
                 session,
-                identity.organization_id,
+                identity.context,
                 query,
                 workspace_ids=workspace_ids(identity, workspace),
                 limit=limit,

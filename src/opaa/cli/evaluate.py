@@ -38,7 +38,7 @@ async def evaluate(
         async def search(question: str) -> tuple[Sequence[str], float]:
             async with opened.database.session(identity.context) as session:
                 result = await opened.search.search(
-                    session, identity.organization_id, question, workspace_ids=chosen, limit=evaluation.DEPTH
+                    session, identity.context, question, workspace_ids=chosen, limit=evaluation.DEPTH
                 )
             return [hit.uri for hit in result.hits], result.took_ms
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from opaa.db.session import Database
+from opaa.db.session import EVERYTHING, Database, TenantContext
 from opaa.errors import UnavailableError
 from opaa.llm.port import Embedder
 from opaa.retrieval import attributes
@@ -57,6 +57,10 @@ SELECT d.id, d.title, d.uri, s.name, d.workspace_id, d.content_type, coalesce(d.
   FROM documents d JOIN sources s ON s.id = d.source_id JOIN chunks c ON c.document_id = d.id
  WHERE d.id = ANY (:documents) AND (c.id = ANY (:chunks) OR c.document_id = ANY (:whole) AND c.ordinal = 0)
    AND d.workspace_id = ANY (:workspaces) AND d.state <> 'expired'
+   AND (:everything OR d.acl_id IN (
+     SELECT m.acl_id FROM acl_members m
+      WHERE m.organization_id = :organization AND m.principal = ANY (:principals)
+        AND 'workspace:' || m.workspace_id = ANY (:principals)))
    AND (CAST(:sources AS uuid[]) IS NULL OR d.source_id = ANY (:sources))
    AND (CAST(:types AS text[]) IS NULL OR d.content_type = ANY (:types))
    AND (CAST(:since AS timestamptz) IS NULL OR coalesce(d.source_updated_at, d.indexed_at) >= :since)"""
@@ -163,7 +167,7 @@ class SearchService:
     async def search(
         self,
         session: AsyncSession,
-        organization_id: UUID,
+        context: TenantContext,
         question: str,
         *,
         workspace_ids: Sequence[UUID],
@@ -171,7 +175,7 @@ class SearchService:
         passages: int = PASSAGES,
         filters: SearchFilters | None = None,
     ) -> SearchResult:
-        """The best documents for `question`, each once. Works without an embedder (lexical only, `degraded` set).
+        """The best documents for `question` that `context` may read, each once. Works without an embedder (lexical only, `degraded` set).
 
         Raises DatabaseUnavailableError.
         """
@@ -187,7 +191,7 @@ class SearchService:
             demands = read_question(question)
             lexical = await self.store.lexical(session, searched_concepts(question, demands), within, self.top_k)
             shares = await attributes.match(session, demands, within)
-            generation = await self._generation(session, organization_id)
+            generation = await self._generation(session, context.organization_id)
             vector, degraded, detail = await embedding
         finally:
             embedding.cancel()
@@ -200,7 +204,8 @@ class SearchService:
                 detail = f"The index was built with the embedding model {generation[1]}; it must be built again"
         documents = group_by_document(fuse_chunks(lexical, dense, self.weights.lexical), shares, self.weights)
         limit = max(1, min(limit, MAX_LIMIT))
-        hits = await self._recheck(session, documents[: limit + SPARE_DOCUMENTS], passages, workspace_ids, filters)
+        chosen = documents[: limit + SPARE_DOCUMENTS]
+        hits = await self._recheck(session, context, chosen, passages, workspace_ids=workspace_ids, filters=filters)
         relevant, confidence = _judge(hits, getattr(self.embedder, "relevant_cosine", None) if dense else None)
         took_ms = (time.perf_counter() - started) * 1000
         return SearchResult(hits[:limit], degraded, detail, relevant, confidence, took_ms)
@@ -229,16 +234,24 @@ class SearchService:
     async def _recheck(
         self,
         session: AsyncSession,
+        context: TenantContext,
         documents: Sequence[FusedDocument],
         passages: int,
+        *,
         workspace_ids: Sequence[UUID],
         filters: SearchFilters,
     ) -> list[SearchHit]:
-        """Texts, titles and permission, from PostgreSQL under row-level security: nothing else is ever shown."""
+        """Texts, titles and permission, from PostgreSQL under row-level security: nothing else is ever shown.
+
+        The ACL is asked for once more here, so that neither the policies nor this query alone keep a secret.
+        """
         if not documents:
             return []
         parameters = {
             **_parameters(workspace_ids, filters),
+            "everything": EVERYTHING in context.principals,
+            "organization": context.organization_id,
+            "principals": list(context.principals),
             "documents": [document.document_id for document in documents],
             "chunks": [chunk.chunk_id for document in documents for chunk in document.chunks[:passages]],
             "whole": [document.document_id for document in documents if not document.chunks],

@@ -57,7 +57,7 @@ class Searched:
         async with self.folder.database.session(context or tenant.member) as session:
             return await service.search(
                 session,
-                tenant.organization_id,
+                context or tenant.member,
                 question,
                 workspace_ids=[tenant.workspace_id],
                 filters=filters,

@@ -19,6 +19,7 @@ from opaa.api.dependencies import (
     parse_cursor,
 )
 from opaa.api.schemas import Input, Page
+from opaa.audit import service as audit
 from opaa.errors import NotFoundError
 from opaa.telemetry import metrics
 
@@ -99,8 +100,18 @@ async def get_conversation(
     if conversation.user_id != identity.user_id:
         raise NotFoundError(f"There is no conversation {conversation_id}")
     messages, given = await service.list_messages(session, conversation_id)
+    shown = ConversationOut.model_validate(conversation)
+    await audit.record(
+        session,
+        identity.organization_id,
+        identity.actor,
+        "conversation.read",
+        target=f"conversation:{conversation_id}",
+        details={"documents": sorted({str(each) for message in messages for each in message.document_ids})},
+    )
+    await session.commit()
     return ConversationWithMessages(
-        **ConversationOut.model_validate(conversation).model_dump(),
+        **shown.model_dump(),
         messages=[message_out(message, given.get(message.id)) for message in messages],
     )
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from opaa.api.dependencies import MaySearch, RuntimeDependency, SessionDependency, WorkspaceQuery, workspace_ids
 from opaa.api.schemas import SearchResultOut, results_out
+from opaa.audit import service as audit
 from opaa.errors import TooLargeError
 
 router = APIRouter(tags=["search"])
@@ -35,6 +36,14 @@ async def search(
     if len(q) > longest:
         raise TooLargeError(f"The question has {len(q):,} characters; the limit is {longest:,}")
     result = await runtime.search.search(
-        session, identity.organization_id, q, workspace_ids=workspace_ids(identity, workspace), limit=limit
+        session, identity.context, q, workspace_ids=workspace_ids(identity, workspace), limit=limit
     )
+    await audit.record(
+        session,
+        identity.organization_id,
+        identity.actor,
+        "search",
+        details={"documents": sorted(str(hit.document_id) for hit in result.hits)},
+    )
+    await session.commit()
     return SearchOut(results=results_out(result.hits), took_ms=result.took_ms, degraded=result.degraded)

@@ -21,12 +21,14 @@ from opaa.api.dependencies import (
     authenticate,
     own_workspace,
 )
-from opaa.api.schemas import Input, Listing, Named, Page
+from opaa.api.schemas import Input, Listing, Named, Page, Principal
+from opaa.db.session import TenantContext
 from opaa.errors import AuthenticationError, NotFoundError, PermissionDeniedError, UnavailableError
 from opaa.identity.service import Identity
 from opaa.indexing import runs
 from opaa.indexing.documents import delete_source as remove_source
 from opaa.indexing.models import SourceRun
+from opaa.indexing.permissions import set_default_acl
 from opaa.runtime import Runtime
 from opaa.sources import service
 from opaa.sources.models import UPLOAD, Source
@@ -48,6 +50,12 @@ class SourceChange(Input):
     name: Annotated[str | None, Field(min_length=1, max_length=200)] = None
     paused: bool | None = None
     settings: dict[str, Any] | None = None
+    principals: Annotated[
+        list[Principal] | None,
+        Field(
+            min_length=1, max_length=1000, description="Who may read its documents; null: everyone in the workspace."
+        ),
+    ] = None
 
 
 class SyncIn(Input):
@@ -86,6 +94,7 @@ class SourceOut(BaseModel):
     workspace: Named
     settings: dict[str, Any]
     paused: bool
+    principals: list[str] | None
     document_count: int
     error_count: int
     last_run: RunOut | None
@@ -115,6 +124,7 @@ async def sources_out(session: AsyncSession, identity: Identity, sources: Sequen
             workspace=Named.model_validate(workspaces[source.workspace_id]),
             settings=source.settings if identity.may("sources:write", source.workspace_id) else {},
             paused=source.paused,
+            principals=source.default_acl if identity.may("sources:write", source.workspace_id) else None,
             document_count=counts[source.id][0],
             error_count=counts[source.id][1] if may_see_runs(identity, source) else 0,
             last_run=RunOut.model_validate(last[source.id])
@@ -178,14 +188,24 @@ async def get_source(source_id: UUID, identity: SourcesRead, session: SessionDep
 
 @router.patch("/sources/{source_id}")
 async def update_source(
-    source_id: UUID, body: SourceChange, identity: SourcesWrite, session: SessionDependency
+    source_id: UUID,
+    body: SourceChange,
+    identity: SourcesWrite,
+    runtime: RuntimeDependency,
+    session: SessionDependency,
 ) -> SourceOut:
-    """Rename, pause, resume or reconfigure a source."""
+    """Rename, pause, resume or reconfigure a source, or change who may read its documents."""
     source = await own_source(session, identity, source_id, "sources:write")
     await service.update_source(
         session, identity.actor, source, name=body.name, paused=body.paused, settings=body.settings
     )
     await session.commit()
+    if "principals" in body.model_fields_set:
+        async with runtime.database.transaction(TenantContext.system(identity.organization_id)) as whole:
+            await set_default_acl(
+                whole, runtime.store, await whole.get_one(Source, source_id), body.principals, actor=identity.actor
+            )
+        await session.refresh(source)
     return (await sources_out(session, identity, [source]))[0]
 
 
