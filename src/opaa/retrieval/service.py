@@ -175,7 +175,9 @@ class SearchService:
         passages: int = PASSAGES,
         filters: SearchFilters | None = None,
     ) -> SearchResult:
-        """The best documents for `question` that `context` may read, each once. Works without an embedder (lexical only, `degraded` set).
+        """The best documents for `question` that `context` may read, each once.
+
+        Works without an embedder (lexical only, `degraded` set).
 
         Raises DatabaseUnavailableError.
         """

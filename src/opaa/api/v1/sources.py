@@ -53,7 +53,7 @@ class SourceChange(Input):
     principals: Annotated[
         list[Principal] | None,
         Field(
-            min_length=1, max_length=1000, description="Who may read its documents; null: everyone in the workspace."
+            min_length=1, max_length=1000, description="Who may read its documents; null: the workspace."
         ),
     ] = None
 
