@@ -69,6 +69,11 @@ class Installation:
     def uploads_dir(self) -> Path:
         return self.settings.data_dir / "uploads"
 
+    @property
+    def anchors_dir(self) -> Path:
+        """Where the ends of the audit log's chains are written down, outside the database."""
+        return self.settings.data_dir / "audit-anchors"
+
 
 @dataclass
 class Runtime(Installation):

@@ -1,7 +1,9 @@
 """Puts the application together."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request
@@ -15,6 +17,7 @@ from opaa.api.problems import Problem, problem, response
 from opaa.api.v1 import (
     access,
     ask,
+    audit,
     auth,
     conversations,
     documents,
@@ -27,8 +30,10 @@ from opaa.api.v1 import (
     users,
     workspaces,
 )
+from opaa.audit.chain import seal_forever
 from opaa.runtime import Runtime, open_runtime
 from opaa.settings import Settings
+from opaa.tenancy.service import organization_ids
 
 STATIC = Path(__file__).parent / "static"
 DESCRIPTION = "Answers an organization's questions from its own documents, with citations."
@@ -46,6 +51,7 @@ ROUTERS = (
     groups,
     service_accounts,
     access,
+    audit,
 )
 PROBLEMS = {
     status: {"model": Problem, "content": {problems.MEDIA_TYPE: {}}} for status in (401, 403, 404, 409, 413, 422, 503)
@@ -61,7 +67,14 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with runtime(settings) as opened:
             app.state.runtime = opened
-            yield
+            organizations = partial(organization_ids, opened.database)
+            sealing = asyncio.create_task(seal_forever(opened.database, organizations, opened.anchors_dir))
+            try:
+                yield
+            finally:
+                sealing.cancel()
+                with suppress(asyncio.CancelledError):
+                    await sealing
 
     app = FastAPI(
         title="OPAA",

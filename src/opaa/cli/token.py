@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from opaa.access.permissions import SCOPES
+from opaa.access.service import find_workspace
 from opaa.cli.console import JsonOption, asynchronous, err, escape, out, print_json
 from opaa.cli.opened import installation
 from opaa.db.base import utc_now
@@ -20,11 +21,15 @@ User = Annotated[str, typer.Option("--user", help="Login or id of the account th
 
 @app.command("create")
 @asynchronous
-async def create(
+async def create(  # noqa: PLR0917 - one parameter per option
     name: Annotated[str, typer.Option("--name", help="What the token is for.")],
     scope: Annotated[list[str], typer.Option("--scope", help=f"May be repeated: {', '.join(SCOPES)}.")],
     user: User = "admin",
     expires_in_days: Annotated[int | None, typer.Option("--expires-in-days", min=1, max=3650)] = None,
+    workspace: Annotated[list[str] | None, typer.Option("--workspace", help="Only there; may be repeated.")] = None,
+    network: Annotated[
+        list[str] | None, typer.Option("--network", help="Only from this CIDR; may be repeated.")
+    ] = None,
 ) -> None:
     """Create a token and print it, this once, alone on the last line."""
     expires_at = utc_now() + timedelta(days=expires_in_days) if expires_in_days else None
@@ -33,7 +38,10 @@ async def create(
         opened.database.transaction(TenantContext(opened.organization_id, ())) as session,
     ):
         owner = await service.find_user(session, user)
-        token, text = await tokens.create_token(session, opened.key, owner, name, scope, expires_at=expires_at)
+        chosen = [await find_workspace(session, each) for each in workspace] if workspace else None
+        token, text = await tokens.create_token(
+            session, opened.key, owner, name, scope, expires_at=expires_at, workspaces=chosen, networks=network
+        )
     err.print(f"Created the token {escape(token.name)} for {escape(owner.login)}; it is not shown again.")
     typer.echo(text)
 
@@ -66,3 +74,24 @@ async def revoke(token_id: UUID, user: User = "admin") -> None:
         owner = await service.find_user(session, user)
         await tokens.revoke_token(session, owner.id, token_id, actor="system")
     out.print("Revoked.")
+
+
+@app.command("rotate")
+@asynchronous
+async def rotate(
+    token_id: UUID,
+    user: User = "admin",
+    overlap_s: Annotated[
+        int, typer.Option("--overlap-s", min=0, max=604_800, help="The old one works on so long.")
+    ] = 0,
+) -> None:
+    """Print a new text for a token; what it may do stays."""
+    async with (
+        installation() as opened,
+        opened.database.transaction(TenantContext(opened.organization_id, ())) as session,
+    ):
+        owner = await service.find_user(session, user)
+        _, text = await tokens.rotate_token(
+            session, opened.key, owner.id, token_id, actor="system", overlap_s=overlap_s
+        )
+    typer.echo(text)

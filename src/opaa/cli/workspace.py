@@ -4,12 +4,16 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from opaa.access import service
+from opaa.access import members, service
+from opaa.access.acl import group_principal, user_principal
+from opaa.access.groups import find_group
 from opaa.audit import service as audit
 from opaa.cli.console import JsonOption, asynchronous, escape, out, print_json
 from opaa.cli.opened import installation
 from opaa.db.session import TenantContext
+from opaa.identity.service import find_user, outside
 from opaa.indexing.documents import count_documents
 
 app = typer.Typer(help="Workspaces: who reads together.", no_args_is_help=True)
@@ -60,3 +64,49 @@ async def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do
             typer.confirm(f"Delete {workspace.name} with {counts.get(workspace.id, 0)} documents?", abort=True)
         await service.delete_workspace(opened.database, opened.organization_id, workspace.id, actor="system")
         out.print(f"Deleted the workspace {escape(workspace.name)}.", highlight=False)
+
+
+Member = Annotated[str, typer.Argument(help="Login of a person, or group:NAME.")]
+
+
+@app.command("members")
+@asynchronous
+async def list_members(name: Name, json: JsonOption = False) -> None:
+    """List who has which role; owners and admins of the organization are admins everywhere."""
+    async with installation() as opened, opened.database.session(outside(opened.organization_id)) as session:
+        found = await members.list_members(session, (await service.find_workspace(session, name)).id)
+    if json:
+        print_json({"items": [{"principal": m.principal, "name": m.name, "role": m.role} for m in found]})
+        return
+    table = Table("Member", "Role", "Principal")
+    for member in found:
+        table.add_row(escape(member.name), member.role, member.principal)
+    out.print(table if found else "The workspace has no members of its own.")
+
+
+@app.command("add")
+@asynchronous
+async def add(
+    name: Name, member: Member, role: Annotated[str, typer.Option("--role", help="admin, editor or viewer.")] = "viewer"
+) -> None:
+    """Give a person or a group a role in a workspace."""
+    async with installation() as opened, opened.database.transaction(outside(opened.organization_id)) as session:
+        workspace = await service.find_workspace(session, name)
+        await members.set_member(session, workspace, await _principal(session, member), role, actor="system")
+    out.print(f"{escape(member)} is {role} in {escape(workspace.name)}.", highlight=False)
+
+
+@app.command("remove")
+@asynchronous
+async def remove(name: Name, member: Member) -> None:
+    """Take a person's or a group's role in a workspace away."""
+    async with installation() as opened, opened.database.transaction(outside(opened.organization_id)) as session:
+        workspace = await service.find_workspace(session, name)
+        await members.remove_member(session, workspace, await _principal(session, member), actor="system")
+    out.print(f"{escape(member)} has no role in {escape(workspace.name)} any more.", highlight=False)
+
+
+async def _principal(session: AsyncSession, member: str) -> str:
+    if member.startswith("group:"):
+        return group_principal((await find_group(session, member.removeprefix("group:"))).id)
+    return user_principal((await find_user(session, member)).id)

@@ -169,6 +169,15 @@ class Isolation(RuleBasedStateMachine):
     def read_as_another_tenant(self, pick: int) -> None:
         self.run(self._read(self.other, self.user(pick, self.other)))
 
+    @rule(pick=picks)
+    def revoke(self, pick: int) -> None:
+        """Somebody asks, loses what the answer was made from, and looks at the conversation."""
+        user = self.user(1 + pick % 2)
+        self.run(self._ask(self.home, user))
+        for document in list(self.home.reference.readable(user, set(self.home.workspaces)).values()):
+            self.run(self.world.set_acl(self.home, document, {f"user:{self.owner}"}, document.own_tags))
+        self.run(self._read(self.home, user))
+
     @rule()
     def look_into_every_table(self) -> None:
         """A job of one organization, which may see all of it, sees nothing of another."""

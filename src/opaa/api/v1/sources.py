@@ -52,9 +52,7 @@ class SourceChange(Input):
     settings: dict[str, Any] | None = None
     principals: Annotated[
         list[Principal] | None,
-        Field(
-            min_length=1, max_length=1000, description="Who may read its documents; null: the workspace."
-        ),
+        Field(min_length=1, max_length=1000, description="Who may read its documents; null: the workspace."),
     ] = None
 
 
