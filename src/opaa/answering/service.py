@@ -25,6 +25,7 @@ from opaa.llm.port import ChatMessage, ChatModel, Usage
 from opaa.retrieval.analysis import analyze_question, detect_language
 from opaa.retrieval.service import SearchHit, SearchResult, SearchService
 from opaa.telemetry import metrics
+from opaa.tenancy.service import get_organization
 from opaa.usage.models import UsageRecord
 
 log = structlog.get_logger(__name__)
@@ -370,13 +371,15 @@ class AnswerService:
                     degraded=answer.degraded,
                 )
             )
+            organization = await get_organization(session, identity.organization_id)
             await audit.record(
                 session,
                 identity.organization_id,
                 identity.actor,
                 "ask",
                 target=f"message:{message_id}",
-                details={"documents": sorted({str(citation.document_id) for citation in answer.citations})},
+                details={"documents": sorted(str(document_id) for document_id in used)},
+                private={"question": question} if organization.audit_questions else None,
             )
         outcome = "answered" if answer.found else "not_found"
         metrics.ANSWERS.labels(answer.model, outcome, answer.degraded or "").inc()

@@ -22,6 +22,7 @@ from opaa.api.v1 import (
     conversations,
     documents,
     groups,
+    organization,
     search,
     service_accounts,
     sessions,
@@ -52,6 +53,7 @@ ROUTERS = (
     service_accounts,
     access,
     audit,
+    organization,
 )
 PROBLEMS = {
     status: {"model": Problem, "content": {problems.MEDIA_TYPE: {}}} for status in (401, 403, 404, 409, 413, 422, 503)

@@ -74,6 +74,7 @@ def requires(operation: str) -> Callable[..., Coroutine[Any, Any, Identity]]:
             raise PermissionDeniedError(f"Your {what} not allow {operation}")
         return identity
 
+    setattr(check, "operation", operation)  # noqa: B010 - read by the test of the table of permissions
     return check
 
 

@@ -14,4 +14,5 @@ class Organization(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     slug: Mapped[str]
     name: Mapped[str]
+    audit_questions: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)

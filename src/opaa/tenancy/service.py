@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from opaa.db.base import uuid7
 from opaa.db.session import Database, TenantContext
+from opaa.errors import InvalidInputError
 from opaa.tenancy.models import Organization
 
 DEFAULT_SLUG = "default"
@@ -33,3 +34,19 @@ async def create_organization(database: Database, slug: str, name: str) -> UUID:
     async with database.transaction(TenantContext.system(organization_id)) as session:
         session.add(Organization(id=organization_id, slug=slug, name=name))
     return organization_id
+
+
+async def change_organization(
+    session: AsyncSession, organization: Organization, *, name: str | None, audit_questions: bool | None
+) -> dict[str, object]:
+    """Change what is given; returns what changed. Raises InvalidInputError."""
+    changes: dict[str, object] = {}
+    if name is not None:
+        name = " ".join(name.split())
+        if not 1 <= len(name) <= 200 or not name.isprintable():
+            raise InvalidInputError("An organization's name is 1 to 200 printable characters")
+        changes["name"] = organization.name = name
+    if audit_questions is not None:
+        changes["audit_questions"] = organization.audit_questions = audit_questions
+    await session.flush()
+    return changes
