@@ -12,6 +12,7 @@ import { Problem } from "./api/client";
 import { App } from "./app/App";
 import { Appearance } from "./app/Appearance";
 import { LanguageProvider } from "./app/i18n";
+import { ResetPage } from "./features/auth/ResetPage";
 import { SessionGate } from "./features/auth/session";
 
 const client = new QueryClient({
@@ -31,11 +32,15 @@ if (root) {
         <Appearance>
           <Notifications position="top-right" />
           <QueryClientProvider client={client}>
-            <SessionGate>
-              <BrowserRouter>
-                <App />
-              </BrowserRouter>
-            </SessionGate>
+            {window.location.pathname === "/reset" ? (
+              <ResetPage />
+            ) : (
+              <SessionGate>
+                <BrowserRouter>
+                  <App />
+                </BrowserRouter>
+              </SessionGate>
+            )}
           </QueryClientProvider>
         </Appearance>
       </LanguageProvider>

@@ -10,6 +10,7 @@ from uuid import UUID
 import httpx
 from sqlalchemy import text
 
+from opaa.access.groups import create_group
 from opaa.access.models import Workspace
 from opaa.access.permissions import SCOPES
 from opaa.api.app import create_app
@@ -34,6 +35,18 @@ from tests.integration.api.conftest import make_runtime
 from tests.integration.isolation.reference import Document, Reference, User
 
 COMMON = "quartz"
+# Users take their groups, tokens, sessions and conversations with them.
+EMPTIED = (
+    "documents",
+    "source_items",
+    "tag_rules",
+    "workspace_members",
+    "workspace_groups",
+    "groups",
+    "users",
+    "term_changes",
+    "audit_pending",
+)
 _secrets = itertools.count()
 
 
@@ -103,32 +116,31 @@ class World:
     async def begin(self) -> None:
         for organization in self.organizations:
             organization.reference = Reference()
-            for roles in (("owner", "member", "member"),):
-                for role in roles:
-                    await self.add_user(organization, role)
-            owner = next(iter(organization.reference.users))
-            for name in ("red", "blue"):
-                answer = await self.call(organization, owner, "POST", "/groups", json={"name": f"{name} {uuid7()}"})
-                organization.reference.groups[answer.json()["id"]] = set()
+            async with self.database.transaction(organization.system) as session:
+                for role in ("owner", "member", "member"):
+                    user = await create_user(
+                        session, organization.tenant.organization_id, f"u{uuid7().hex}", None, role=role
+                    )
+                    _, token = await create_token(session, self.runtime.key, user, "t", list(SCOPES))
+                    organization.reference.users[str(user.id)] = User(str(user.id), role)
+                    organization.tokens[str(user.id)] = token
+                for name in ("red", "blue"):
+                    group = await create_group(
+                        session, organization.tenant.organization_id, f"{name} {uuid7()}", actor="system"
+                    )
+                    organization.reference.groups[str(group.id)] = set()
 
     async def end(self) -> None:
         for organization in self.organizations:
-            for document in list(organization.reference.documents.values()):
-                await self.delete_document(organization, document)
+            documents = organization.reference.documents.values()
             async with self.database.transaction(organization.system) as session:
-                for table in ("tag_rules", "workspace_members", "workspace_groups", "groups", "users"):
+                for workspace in organization.workspaces:
+                    ids = [UUID(each.id) for each in documents if each.workspace == workspace]
+                    await self.runtime.store.delete(session, UUID(workspace), ids)
+                for table in EMPTIED:
                     await session.execute(text(f"DELETE FROM {table}"))
                 await session.execute(text("UPDATE sources SET default_acl = NULL"))
-                await session.execute(text("DELETE FROM term_changes"))
             organization.tokens, organization.conversations, organization.messages = {}, {}, {}
-
-    async def add_user(self, organization: Organization, role: str) -> str:
-        async with self.database.transaction(organization.system) as session:
-            user = await create_user(session, organization.tenant.organization_id, f"u{uuid7().hex}", None, role=role)
-            _, token = await create_token(session, self.runtime.key, user, "t", list(SCOPES))
-        organization.reference.users[str(user.id)] = User(str(user.id), role)
-        organization.tokens[str(user.id)] = token
-        return str(user.id)
 
     async def write(
         self,

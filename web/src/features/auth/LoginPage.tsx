@@ -11,6 +11,8 @@ const texts = {
     login: "Login",
     password: "Password",
     submit: "Log in",
+    code: "Code of your authenticator app",
+    codeHint: "Or one of your recovery codes.",
     claim: "Answers from your organization's own documents.",
     locked: "Too many wrong passwords. Try again in {seconds} s.",
   },
@@ -19,6 +21,8 @@ const texts = {
     login: "Anmeldename",
     password: "Passwort",
     submit: "Anmelden",
+    code: "Code Ihrer Authenticator-App",
+    codeHint: "Oder einer Ihrer Wiederherstellungscodes.",
     claim: "Antworten aus den Dokumenten Ihrer Organisation.",
     locked: "Zu viele falsche Passwörter. Neuer Versuch in {seconds} s.",
   },
@@ -28,6 +32,7 @@ export function LoginPage({ onLogin }: { onLogin: (me: Me) => void }) {
   const t = useTexts(texts);
   const [login, setLogin] = useState("");
   const [password, setPassword] = useState("");
+  const [code, setCode] = useState<string | null>(null); // null: not asked for
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
   const [wait, setWait] = useState(0);
@@ -43,8 +48,13 @@ export function LoginPage({ onLogin }: { onLogin: (me: Me) => void }) {
     setBusy(true);
     setProblem(null);
     try {
-      onLogin(await change<Me>("POST", "/auth/login", { login, password }));
+      onLogin(await change<Me>("POST", "/auth/login", { login, password, code: code || null }));
     } catch (error) {
+      if (error instanceof Problem && error.code === "totp-required") {
+        setCode("");
+        setBusy(false);
+        return;
+      }
       if (error instanceof Problem && error.retryAfter) setWait(error.retryAfter);
       setProblem(error instanceof Error ? error.message : String(error));
       setBusy(false);
@@ -89,6 +99,19 @@ export function LoginPage({ onLogin }: { onLogin: (me: Me) => void }) {
               value={password}
               onChange={(e) => setPassword(e.currentTarget.value)}
             />
+            {code !== null && (
+              <TextInput
+                label={t("code")}
+                description={t("codeHint")}
+                name="code"
+                autoComplete="one-time-code"
+                required
+                autoFocus
+                withAsterisk={false}
+                value={code}
+                onChange={(e) => setCode(e.currentTarget.value)}
+              />
+            )}
             <Button type="submit" loading={busy} disabled={wait > 0} fullWidth>
               {t("submit")}
             </Button>
