@@ -19,6 +19,8 @@ VOCABULARY = 60_000
 TOPICS = 2_000
 TOPIC_WORDS = 40
 GROUP_SHARE = 0.05
+ONE_GROUP = "group:one"
+MANY_GROUPS = tuple(f"group:{number:036d}" for number in range(500))  # as long as real ones
 SYLLABLES = ("ka", "lo", "mi", "ter", "van", "sol", "ber", "nu", "dra", "fen", "gol", "hi", "pra", "wes", "zu", "tam")
 
 
@@ -37,8 +39,14 @@ class Workspace:
     def principal(self) -> str:
         return f"workspace:{self.id}"
 
-    def acl(self, chunk: int) -> str:
-        return self.group if self.restricted[chunk // CHUNKS_PER_DOCUMENT] else self.principal
+    def acl(self, chunk: int) -> tuple[str, ...]:
+        """One document in ten is besides readable by one group of all, and by one of many groups."""
+        document = chunk // CHUNKS_PER_DOCUMENT
+        if self.restricted[document]:
+            return (self.group,)
+        if document % 10:
+            return (self.principal,)
+        return (self.principal, ONE_GROUP, MANY_GROUPS[document // 10 % len(MANY_GROUPS)])
 
 
 @dataclass
@@ -119,13 +127,14 @@ def _load_workspace(
         "INSERT INTO sources (id, organization_id, workspace_id, kind, name) VALUES (%s, %s, %s, 'filesystem', %s)",
         (source, organization, owner, str(owner)),
     )
+    acls = _acls(connection, corpus, workspace)
     with connection.cursor().copy(
-        "COPY documents (id, organization_id, workspace_id, source_id, external_id, uri, title, content_type, acl,"
+        "COPY documents (id, organization_id, workspace_id, source_id, external_id, uri, title, content_type, acl_id,"
         " size_bytes, content_hash) FROM STDIN"
     ) as copy:
         for document in range(documents):
             name = f"{document}.md"
-            acl = [workspace.acl(document * CHUNKS_PER_DOCUMENT)]
+            acl = acls[workspace.acl(document * CHUNKS_PER_DOCUMENT)]
             title = corpus.vocabulary[workspace.words[document * CHUNKS_PER_DOCUMENT, 0]]
             copy.write_row(
                 (
@@ -144,9 +153,9 @@ def _load_workspace(
             )
     frequency: dict[int, int] = {}
     copies = (
-        "COPY chunks (id, organization_id, workspace_id, document_id, ordinal, acl, heading_path, text, start_offset,"
-        " end_offset) FROM STDIN",
-        "COPY chunk_terms (organization_id, workspace_id, chunk_id, document_id, acl, length, term_ids, packed_ids,"
+        "COPY chunks (id, organization_id, workspace_id, document_id, ordinal, acl_id, heading_path, text,"
+        " start_offset, end_offset) FROM STDIN",
+        "COPY chunk_terms (organization_id, workspace_id, chunk_id, document_id, acl_id, length, term_ids, packed_ids,"
         " frequencies) FROM STDIN",
     )
     with connection.cursor().copy(copies[0]) as copy:
@@ -154,7 +163,7 @@ def _load_workspace(
             text = " ".join([corpus.vocabulary[word] for word in words])
             copy.write_row(
                 (chunk_id(owner, chunk), organization, owner, document_id(owner, chunk // CHUNKS_PER_DOCUMENT),
-                 chunk % CHUNKS_PER_DOCUMENT, [workspace.acl(chunk)], [], text, 0, len(text))
+                 chunk % CHUNKS_PER_DOCUMENT, acls[workspace.acl(chunk)], [], text, 0, len(text))
             )  # fmt: skip
     with connection.cursor().copy(copies[1]) as copy:
         for chunk, words in enumerate(workspace.words):
@@ -166,15 +175,15 @@ def _load_workspace(
             packed = ids[found]
             copy.write_row(
                 (organization, owner, chunk_id(owner, chunk), document_id(owner, chunk // CHUNKS_PER_DOCUMENT),
-                 [workspace.acl(chunk)], float(WORDS_PER_CHUNK), packed.tolist(), packed.astype("<i4").tobytes(),
+                 acls[workspace.acl(chunk)], float(WORDS_PER_CHUNK), packed.tolist(), packed.astype("<i4").tobytes(),
                  counts.astype(np.uint8).tobytes())
             )  # fmt: skip
     with connection.cursor().copy(
-        "COPY chunk_embeddings (organization_id, workspace_id, chunk_id, document_id, generation_id, acl, content_hash,"
-        " embedding) FROM STDIN (FORMAT binary)"
+        "COPY chunk_embeddings (organization_id, workspace_id, chunk_id, document_id, generation_id, acl_id,"
+        " content_hash, embedding) FROM STDIN (FORMAT binary)"
     ) as copy:
         copy.write(b"PGCOPY\n\xff\r\n\0" + struct.pack(">II", 0, 0))
-        for row in _embedding_rows(corpus, workspace, generation_id):
+        for row in _embedding_rows(corpus, workspace, generation_id, acls):
             copy.write(row)
         copy.write(struct.pack(">h", -1))
     with connection.cursor().copy(
@@ -192,12 +201,24 @@ def _load_workspace(
     )
 
 
-def _embedding_rows(corpus: Corpus, workspace: Workspace, generation_id: int) -> Iterator[bytes]:
+def _acls(connection: psycopg.Connection, corpus: Corpus, workspace: Workspace) -> dict[tuple[str, ...], int]:
+    """The id of each ACL that the workspace's documents have."""
+    found = {}
+    wanted = {workspace.acl(document * CHUNKS_PER_DOCUMENT) for document in range(len(workspace.restricted))}
+    for principals in sorted(wanted):
+        row = connection.execute(
+            "SELECT opaa_acl_id(%s, %s, %s::text[])", (corpus.organization_id, workspace.id, list(principals))
+        ).fetchone()
+        found[principals] = row[0] if row is not None else 0
+    return found
+
+
+def _embedding_rows(
+    corpus: Corpus, workspace: Workspace, generation_id: int, acls: dict[tuple[str, ...], int]
+) -> Iterator[bytes]:
     head = struct.pack(">h", 8) + _field(corpus.organization_id.bytes) + _field(workspace.id.bytes)
     halves = workspace.vectors.astype(">f2")
     for chunk in range(len(halves)):
-        acl = workspace.acl(chunk).encode()
-        array = struct.pack(">iiiii", 1, 0, 25, 1, 1) + _field(acl)
         identity = chunk_id(workspace.id, chunk)
         yield b"".join(
             (
@@ -205,7 +226,7 @@ def _embedding_rows(corpus: Corpus, workspace: Workspace, generation_id: int) ->
                 _field(identity.bytes),
                 _field(document_id(workspace.id, chunk // CHUNKS_PER_DOCUMENT).bytes),
                 _field(struct.pack(">i", generation_id)),
-                _field(array),
+                _field(struct.pack(">i", acls[workspace.acl(chunk)])),
                 _field(identity.bytes),
                 _field(struct.pack(">HH", DIMENSION, 0) + halves[chunk].tobytes()),
             )

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from opaa.access.explain import Step
 from opaa.access.explain import explain as explained
 from opaa.access.permissions import PERMISSIONS, ROLES, WORKSPACE_ROLES
+from opaa.access.reference import reference
 from opaa.audit import service as audit
 from opaa.cli.console import JsonOption, asynchronous, escape, out, print_json
 from opaa.cli.opened import installation
@@ -102,8 +103,14 @@ async def share(
 
 
 @app.command("roles")
-def roles(json: JsonOption = False) -> None:
+def roles(
+    json: JsonOption = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As docs/permissions.md.")] = False,
+) -> None:
     """Print the table of who may do what."""
+    if markdown:
+        typer.echo(reference(), nl=False)
+        return
     rows = [
         {
             "operation": name,
