@@ -4,8 +4,8 @@ from opaa.access.permissions import PERMISSIONS, ROLES, WORKSPACE_ROLES
 
 HEAD = """# Permissions
 
-Made by `opaa access roles --markdown`; do not edit. An operation is also the scope that an API token needs for it. Owners
-and admins of the organization are admin in every workspace.
+Made by `opaa access roles --markdown`; do not edit. An operation is also the scope that an API token needs for it.
+Owners and admins of the organization are admin in every workspace.
 
 | Operation | Meaning | In the organization | In a workspace |
 |---|---|---|---|
