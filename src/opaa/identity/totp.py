@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from opaa.audit import service as audit
 from opaa.db.base import utc_now
-from opaa.errors import AuthenticationError, ConflictError, InvalidInputError
+from opaa.errors import ConflictError, InvalidInputError
 from opaa.identity.credentials import SecretKey
 from opaa.identity.models import User
 
@@ -49,11 +49,11 @@ async def confirm(session: AsyncSession, key: SecretKey, user: User, code: str) 
 
 
 async def disable(session: AsyncSession, key: SecretKey, user: User, code: str) -> None:
-    """Turn it off, with a code. Raises AuthenticationError."""
+    """Turn it off, with a code. Raises InvalidInputError."""
     if user.totp_confirmed_at is None:
         raise ConflictError("Two-step log-in is off")
     if not accept(key, user, code, utc_now()):
-        raise AuthenticationError("The code is wrong")
+        raise InvalidInputError("The code is wrong")
     await reset(session, user, actor=f"user:{user.id}")
 
 

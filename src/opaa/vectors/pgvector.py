@@ -137,12 +137,14 @@ class PgVectorStore:
         connection = await driver_connection(session)
         async with connection.cursor(binary=True) as cursor:
             await cursor.execute(
-                "SELECT set_config('hnsw.iterative_scan', 'strict_order', true),"
+                "SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true),"
                 " set_config('hnsw.ef_search', %s, true)",
                 (str(max(EF_SEARCH, min(limit, 1000))),),
             )
             await cursor.execute(_trusted(query), parameters)
             rows = await cursor.fetchall()
+        # A relaxed scan keeps what comes a little late; strict order would drop it, and with it recall.
+        rows.sort(key=lambda row: row[2])
         return [Candidate(chunk, document, 1.0 - distance) for chunk, document, distance in rows]
 
     async def lexical(

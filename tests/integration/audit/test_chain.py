@@ -21,6 +21,7 @@ from opaa.errors import InvalidInputError
 from tests.conftest import Tenant, create_tenant
 
 KEY = b"k" * 32
+KEY_NAME = "organization_id_audit_id_fkey"
 ROWS = 12
 
 
@@ -52,21 +53,21 @@ async def kinds(database: Database, tenant: Tenant, anchors: list[Anchor] | None
 
 
 def tamper(urls: Urls, tenant: Tenant, *statements: str) -> None:
-    """As the owner of the tables, without row-level security: the strongest hand inside the database."""
+    """As the owner of the tables, without row-level security and foreign keys: the strongest hand in the database."""
+    followers = ("audit_chain", "audit_private", "audit_pending")
     with psycopg.connect(urls.owner) as connection:
-        for table in ("audit_log", "audit_chain", "audit_private", "audit_pending"):
+        for table in ("audit_log", *followers):
             connection.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")  # type: ignore[arg-type]
-        for table, column in (
-            ("audit_chain", "audit_id"),
-            ("audit_private", "audit_id"),
-            ("audit_pending", "audit_id"),
-        ):
-            connection.execute(  # type: ignore[call-overload]
-                f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {table}_{column}_fkey"
-            )
+        for table in followers:
+            connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {table}_{KEY_NAME}")  # type: ignore[arg-type]
         for statement in statements:
             connection.execute(statement, {"o": tenant.organization_id})  # type: ignore[arg-type]
-        for table in ("audit_log", "audit_chain", "audit_private", "audit_pending"):
+        for table in followers:
+            connection.execute(  # type: ignore[call-overload]
+                f"ALTER TABLE {table} ADD CONSTRAINT {table}_{KEY_NAME} FOREIGN KEY (organization_id, audit_id)"
+                " REFERENCES audit_log (organization_id, id) NOT VALID"
+            )
+        for table in ("audit_log", *followers):
             connection.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")  # type: ignore[arg-type]
 
 

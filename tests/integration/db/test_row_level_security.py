@@ -1,13 +1,17 @@
 """Row-level security is forced on every tenant table, and the application cannot step around it."""
 
+import asyncio
+from contextlib import suppress
+
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from opaa.db.base import uuid7
+from opaa.db.embedded import Urls
 from opaa.db.session import Database, TenantContext
 from opaa.errors import SettingsError
-from tests.conftest import Tenant
+from tests.conftest import Tenant, create_tenant
 
 # Not a tenant's data: the queue (ids only) and the schema's own version.
 UNSCOPED = {"alembic_version"}
@@ -133,3 +137,84 @@ async def test_an_owner_without_stepping_down_is_refused(database_urls: object) 
     stepped = Database(database_urls.owner, step_down=True)  # type: ignore[attr-defined]
     await stepped.require_safe_role()
     await stepped.close()
+
+
+@pytest.mark.req("SEC-7", "TEN-1")
+async def test_references_between_tenant_tables_carry_the_organization(database: Database) -> None:
+    """Foreign keys are checked without row-level security: one by id alone could point at another tenant's row."""
+    async with database.session(None) as session:
+        rows = await session.execute(
+            text(
+                "SELECT c.conrelid::regclass::text, c.confrelid::regclass::text, c.conname,"
+                " ARRAY(SELECT attname::text FROM pg_attribute a"
+                "  WHERE a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey))"
+                " FROM pg_constraint c WHERE c.contype = 'f' AND c.connamespace = 'public'::regnamespace"
+            )
+        )
+        keys = [row for row in rows if not row[0].startswith("procrastinate_")]
+    assert len(keys) > 25
+    for table, target, name, columns in keys:
+        assert "organization_id" in columns, f"{table} → {target} ({name}) by {columns}"
+
+
+@pytest.mark.req("SEC-7")
+async def test_nothing_steps_around_the_policies(database: Database) -> None:
+    """No view, no materialized view, no role that bypasses row-level security, no policy for reading alone."""
+    async with database.session(None) as session:
+        views = await session.scalars(
+            text("SELECT relname FROM pg_class WHERE relkind IN ('v', 'm') AND relnamespace = 'public'::regnamespace")
+        )
+        assert list(views) == []
+        roles = await session.scalars(
+            text("SELECT rolname FROM pg_roles WHERE rolname LIKE 'opaa%' AND (rolsuper OR rolbypassrls)")
+        )
+        assert list(roles) == []
+        halves = await session.execute(
+            text("SELECT tablename, qual, with_check FROM pg_policies WHERE schemaname = 'public' AND cmd = 'ALL'")
+        )
+        for table, using, with_check in halves:
+            if table not in {"conversations", "messages", "feedback"}:  # whose USING also checks what is written
+                assert using and with_check, table
+            assert "organization_id" in using or table == "organizations", table
+
+
+class Boom(Exception):
+    pass
+
+
+@pytest.mark.req("SEC-7", "TEN-1")
+@pytest.mark.parametrize("way", ["commit", "rollback", "exception", "database error", "cancelled", "timed out"])
+async def test_a_connection_carries_nothing_from_one_tenant_to_the_next(database_urls: Urls, way: str) -> None:
+    """One connection, two hostile tenants in turn, and a session without any, whatever happened to the one before."""
+    database = Database(database_urls.application, pool_size=1, statement_timeout_s=1)
+    one, two = await create_tenant(database), await create_tenant(database)
+
+    async def use() -> None:
+        async with database.session(one.system) as session:
+            assert await session.scalar(text("SELECT count(*) FROM workspaces")) == 1
+            if way == "commit":
+                await session.commit()
+            elif way == "exception":
+                raise Boom
+            elif way == "database error":
+                await session.execute(text("SELECT 1 / 0"))
+            elif way == "timed out":
+                await session.execute(text("SELECT pg_sleep(30)"))
+            elif way == "cancelled":
+                await asyncio.sleep(30)
+            else:
+                await session.rollback()
+
+    task = asyncio.create_task(use())
+    if way == "cancelled":
+        await asyncio.sleep(0.2)
+        task.cancel()
+    with suppress(Boom, DBAPIError, asyncio.CancelledError):
+        await task
+    async with database.session(None) as session:
+        assert await session.scalar(text("SELECT count(*) FROM workspaces")) == 0
+        assert await session.scalar(text("SELECT cardinality(opaa_acl_ids())")) == 0
+        assert await session.scalar(text("SELECT cardinality(opaa_principals())")) == 0
+    async with database.session(two.member) as session:
+        assert list(await session.scalars(text("SELECT id FROM workspaces"))) == [two.workspace_id]
+    await database.close()

@@ -528,23 +528,26 @@ CREATE TABLE audit_log (
   outcome text NOT NULL DEFAULT 'success' CHECK (outcome IN ('success', 'denied', 'failure')),
   details jsonb NOT NULL DEFAULT '{}',
   private_hash bytea,
-  mac bytea NOT NULL
+  mac bytea NOT NULL,
+  UNIQUE (organization_id, id)
 );
 CREATE INDEX audit_log_time_idx ON audit_log (organization_id, at, id);
 CREATE INDEX audit_log_actor_idx ON audit_log (organization_id, actor, id);
 CREATE INDEX audit_log_target_idx ON audit_log (organization_id, target, id);
 
 CREATE TABLE audit_private (
-  audit_id bigint PRIMARY KEY REFERENCES audit_log,
+  audit_id bigint PRIMARY KEY,
   organization_id uuid NOT NULL,
   salt bytea NOT NULL,
-  data jsonb NOT NULL
+  data jsonb NOT NULL,
+  FOREIGN KEY (organization_id, audit_id) REFERENCES audit_log (organization_id, id)
 );
 
 -- Rows not yet sealed, so that writers wait neither for each other nor for the chain.
 CREATE TABLE audit_pending (
-  audit_id bigint PRIMARY KEY REFERENCES audit_log,
-  organization_id uuid NOT NULL
+  audit_id bigint PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  FOREIGN KEY (organization_id, audit_id) REFERENCES audit_log (organization_id, id)
 );
 CREATE INDEX audit_pending_organization_idx ON audit_pending (organization_id, audit_id);
 
@@ -552,11 +555,12 @@ CREATE INDEX audit_pending_organization_idx ON audit_pending (organization_id, a
 CREATE TABLE audit_chain (
   organization_id uuid NOT NULL,
   sequence bigint NOT NULL,
-  audit_id bigint NOT NULL UNIQUE REFERENCES audit_log,
+  audit_id bigint NOT NULL UNIQUE,
   hash bytea NOT NULL,
   seal bytea,
   sealed_at timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (organization_id, sequence)
+  PRIMARY KEY (organization_id, sequence),
+  FOREIGN KEY (organization_id, audit_id) REFERENCES audit_log (organization_id, id)
 );
 
 -- How far the chain was sent to each receiver.
