@@ -1,7 +1,7 @@
 """Dense and lexical search in PostgreSQL itself, one partition per workspace, under row-level security.
 
 Measured on 200,000 chunks in 20 workspaces: filtering one HNSW afterwards loses half of the recall; a partition per
-workspace with strict iterative scans does not. Lexical candidates are bounded before they are scored, so that a
+workspace with iterative scans does not. Lexical candidates are bounded before they are scored, so that a
 question of common words costs what any other costs.
 """
 

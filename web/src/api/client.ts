@@ -13,6 +13,12 @@ export type ItemError = Schemas["ItemErrorOut"];
 export type Conversation = Schemas["ConversationOut"];
 export type ConversationWithMessages = Schemas["ConversationWithMessages"];
 export type Workspace = Schemas["WorkspaceOut"];
+export type Account = Schemas["AccountOut"];
+export type GroupInfo = Schemas["GroupOut"];
+export type GroupMember = Schemas["GroupMemberOut"];
+export type AuditEntry = Schemas["EntryOut"];
+export type Verification = Schemas["VerificationOut"];
+export type ResetLink = Schemas["ResetLinkOut"];
 export type Uploads = Schemas["UploadsOut"];
 export interface Page<Item> {
   items: Item[];
@@ -86,7 +92,7 @@ export async function get<Result>(path: string): Promise<Result> {
 }
 
 export async function change<Result = void>(
-  method: "POST" | "PATCH" | "DELETE",
+  method: "POST" | "PUT" | "PATCH" | "DELETE",
   path: string,
   body?: unknown,
 ): Promise<Result> {

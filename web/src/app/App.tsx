@@ -8,6 +8,7 @@ import { EmptyState, Loading } from "./states";
 
 const DocumentsPage = lazy(() => import("../features/documents/DocumentsPage"));
 const DocumentPage = lazy(() => import("../features/documents/DocumentPage"));
+const AdminPage = lazy(() => import("../features/admin/AdminPage"));
 const SourcesPage = lazy(() => import("../features/sources/SourcesPage"));
 
 const texts = { en: { lost: "There is no such page" }, de: { lost: "Diese Seite gibt es nicht" } };
@@ -27,6 +28,7 @@ export function App() {
           <Route path="documents" element={<DocumentsPage />} />
           <Route path="documents/:documentId" element={<DocumentPage />} />
           <Route path="sources" element={<SourcesPage />} />
+          <Route path="admin/:tab?" element={<AdminPage />} />
           <Route path="*" element={<NotFound />} />
         </Routes>
       </Suspense>

@@ -12,7 +12,7 @@ import {
 } from "@mantine/core";
 import { useDisclosure, useHotkeys } from "@mantine/hooks";
 import { useQueryClient } from "@tanstack/react-query";
-import { IconDatabase, IconFiles, IconMessagePlus, IconUser } from "@tabler/icons-react";
+import { IconDatabase, IconFiles, IconMessagePlus, IconUser, IconUsers } from "@tabler/icons-react";
 import { useState, type ReactNode } from "react";
 import { Link, useLocation, useNavigate } from "react-router";
 
@@ -30,6 +30,7 @@ const texts = {
     ask: "New question",
     documents: "Documents",
     sources: "Sources",
+    admin: "Administration",
     account: "Account",
     password: "Change password",
     logout: "Log out",
@@ -47,6 +48,7 @@ const texts = {
     ask: "Neue Frage",
     documents: "Dokumente",
     sources: "Quellen",
+    admin: "Verwaltung",
     account: "Konto",
     password: "Passwort ändern",
     logout: "Abmelden",
@@ -65,10 +67,14 @@ export function Shell({ children }: { children: ReactNode }) {
   const [opened, { toggle, close }] = useDisclosure(false);
   const navigate = useNavigate();
   const { pathname } = useLocation();
+  const { can } = useMe();
   const links = [
     { to: "/", label: t("ask"), icon: <IconMessagePlus size={18} aria-hidden /> },
     { to: "/documents", label: t("documents"), icon: <IconFiles size={18} aria-hidden /> },
     { to: "/sources", label: t("sources"), icon: <IconDatabase size={18} aria-hidden /> },
+    ...(can.operations.includes("users:read")
+      ? [{ to: "/admin", label: t("admin"), icon: <IconUsers size={18} aria-hidden /> }]
+      : []),
   ];
   useHotkeys([["mod+K", () => void navigate("/")]], []);
 
