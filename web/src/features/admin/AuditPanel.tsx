@@ -8,6 +8,7 @@ import { EmptyState, Loading, ProblemAlert } from "../../app/states";
 
 const texts = {
   en: {
+    table: "Recorded",
     action: "Action",
     actionHint: "Such as login or user.*",
     actor: "Actor",
@@ -25,6 +26,7 @@ const texts = {
     json: "Export JSON Lines",
   },
   de: {
+    table: "Verzeichnet",
     action: "Vorgang",
     actionHint: "Etwa login oder user.*",
     actor: "Wer",
@@ -122,7 +124,10 @@ export function AuditPanel() {
       {query.error && <ProblemAlert error={query.error} retry={() => void query.refetch()} />}
       {query.data && entries.length === 0 && <EmptyState title={t("none")} />}
       {entries.length > 0 && (
-        <Table.ScrollContainer minWidth={720}>
+        <Table.ScrollContainer
+          minWidth={720}
+          scrollAreaProps={{ viewportProps: { tabIndex: 0, role: "region", "aria-label": t("table") } }}
+        >
           <Table>
             <Table.Thead>
               <Table.Tr>

@@ -17,6 +17,7 @@ const texts = {
     members: "Members",
     origin: "Kept by",
     open: "Members of {name}",
+    show: "{count} members of {name}",
     remove: "Remove {login}",
     delete: "Delete group",
     sure: "Delete {name}? What it gave access to, its members lose at once.",
@@ -32,6 +33,7 @@ const texts = {
     members: "Mitglieder",
     origin: "Gepflegt von",
     open: "Mitglieder von {name}",
+    show: "{count} Mitglieder von {name}",
     remove: "{login} entfernen",
     delete: "Gruppe löschen",
     sure: "{name} löschen? Was sie zugänglich machte, verlieren ihre Mitglieder sofort.",
@@ -103,7 +105,7 @@ export function GroupsPanel() {
                   <Button
                     size="xs"
                     variant="default"
-                    aria-label={t("open", { name: group.name })}
+                    aria-label={t("show", { count: group.member_count, name: group.name })}
                     onClick={() => setOpened(group)}
                   >
                     {group.member_count}

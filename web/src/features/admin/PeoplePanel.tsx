@@ -21,6 +21,7 @@ import { useMe } from "../auth/session";
 
 const texts = {
   en: {
+    table: "People",
     search: "Search people",
     add: "Add a person",
     login: "Login",
@@ -44,6 +45,7 @@ const texts = {
     roleOf: "Role of {login}",
   },
   de: {
+    table: "Personen",
     search: "Personen suchen",
     add: "Person hinzufügen",
     login: "Anmeldename",
@@ -112,7 +114,10 @@ export function PeoplePanel() {
       {query.error && <ProblemAlert error={query.error} retry={() => void query.refetch()} />}
       {query.data && people.length === 0 && <EmptyState title={t("none")} />}
       {people.length > 0 && (
-        <Table.ScrollContainer minWidth={560}>
+        <Table.ScrollContainer
+          minWidth={560}
+          scrollAreaProps={{ viewportProps: { tabIndex: 0, role: "region", "aria-label": t("table") } }}
+        >
           <Table>
             <Table.Thead>
               <Table.Tr>
