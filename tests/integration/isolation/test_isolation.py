@@ -1,6 +1,6 @@
 """Nobody learns anything from a document that they may not read, whatever was changed before and however they ask.
 
-`OPAA_ISOLATION_EXAMPLES` sets the number of examples, for the long run on demand.
+`ISOLATION_EXAMPLES` sets the number of examples, for the long run on demand.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from opaa.db.session import Database
 from tests.integration.isolation.machine import Isolation
 from tests.integration.isolation.world import World
 
-EXAMPLES = int(os.environ.get("OPAA_ISOLATION_EXAMPLES", "2000"))
+EXAMPLES = int(os.environ.get("ISOLATION_EXAMPLES", "2000"))
 STEPS = 8
 
 
