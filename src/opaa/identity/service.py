@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from opaa.access.models import Workspace
-from opaa.access.permissions import role_allows
+from opaa.access.permissions import ADMIN, ADMINS, role_allows
 from opaa.access.service import Access, access_of, principals
 from opaa.audit import service as audit
 from opaa.db.base import utc_now, uuid7
@@ -87,7 +87,9 @@ class Identity:
         return self.in_scope(operation) and role_allows(self.role, operation, workspace_role)
 
     def may_somewhere(self, operation: str) -> bool:
-        return self.may(operation) or any(self.may(operation, workspace.id) for workspace in self.workspaces)
+        # Owners and admins are admin in every workspace, also while there is none yet.
+        roles = {ADMIN if self.role in ADMINS else None, *self.access.roles.values()}
+        return self.in_scope(operation) and any(role_allows(self.role, operation, role) for role in roles)
 
 
 def outside(organization_id: UUID) -> TenantContext:
