@@ -49,15 +49,24 @@ $(STATIC): web/node_modules/.installed $(WEB_SOURCES) $(API_SOURCES)
 
 web: $(STATIC) ## build the web UI
 
-# The browser of the end-to-end tests; on Debian it is installed, elsewhere CHROMIUM names one.
-$(VENV)/.chromium: $(VENV)/.uv
-	@if ! command -v "$${CHROMIUM:-chromium}" >/dev/null; then \
+# What the tests run besides Python packages; on Debian it is installed (and its services not started), elsewhere asked for.
+$(VENV)/.system: $(VENV)/.uv
+	@missing=""; for program in "$${CHROMIUM:-chromium}" xmlsec1 redis-server; do command -v "$$program" >/dev/null || missing="$$missing $$program"; done; \
+	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
-	  else echo "The browser tests need Chromium: install it, or set CHROMIUM to its path"; exit 1; fi; fi
+	    trap 'rm -f /usr/sbin/policy-rc.d' EXIT; \
+	    [ -e /usr/sbin/policy-rc.d ] && trap - EXIT || { printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; }; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core xmlsec1 redis-server >/dev/null; \
+	  else echo "The tests need$$missing: install them (CHROMIUM names another browser)"; exit 1; fi; fi
 	@touch $@
 
-setup: $(VENV)/.dev $(VENV)/.model $(VENV)/.chromium $(STATIC) ## install everything that development and the tests need
+# The certified OpenID provider that the log-in tests talk to.
+OIDC_PROVIDER := tests/fakes/oidc_provider
+$(OIDC_PROVIDER)/node_modules/.installed: $(VENV)/.runtime $(OIDC_PROVIDER)/package.json $(OIDC_PROVIDER)/package-lock.json
+	cd $(OIDC_PROVIDER) && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+setup: $(VENV)/.dev $(VENV)/.model $(VENV)/.system $(OIDC_PROVIDER)/node_modules/.installed $(STATIC) ## install everything that development and the tests need
 
 # ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -98,4 +107,4 @@ lock: $(VENV)/.uv ## compile the hashed lock files anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/runtime.txt -c requirements/build.txt --group dev -o requirements/dev.txt
 
 clean: ## remove everything that was built here (not the data folder)
-	rm -rf $(VENV) web/node_modules src/opaa/api/static web/openapi.json web/src/api/generated dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmark-results
+	rm -rf $(VENV) web/node_modules $(OIDC_PROVIDER)/node_modules src/opaa/api/static web/openapi.json web/src/api/generated dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmark-results
