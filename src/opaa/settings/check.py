@@ -1,5 +1,6 @@
 """What is wrong or unsafe in a configuration, in sentences that name the setting."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,8 +9,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cron_descriptor import get_description
+from pydantic import ValidationError
 
 from opaa.errors import SettingsError
+from opaa.settings.identity_providers import OidcProvider
 from opaa.settings.load import InvalidSettingsError, load, misspelt
 from opaa.settings.model import Settings, environment_name, is_secret, is_used
 
@@ -63,6 +66,8 @@ def shown(settings: Settings) -> dict[str, str]:
             text = ""
         elif is_secret(name):
             text = "********"
+        elif name == "identity_providers":
+            text = json.dumps([provider.model_dump(mode="json", exclude_defaults=True) for provider in value])
         elif isinstance(value, tuple):
             text = ",".join(value)
         else:
@@ -97,10 +102,33 @@ def _check_consistency(settings: Settings, report: Report) -> None:
             report.problems.append(f"{variable} must look like postgresql://user:password@host:5432/database")
     if settings.database_owner_url and not settings.database_url:
         report.problems.append("DATABASE_OWNER_URL is set without DATABASE_URL")
+    _check_sign_on(settings, report)
     defaults = Settings()
     for name in Settings.model_fields:
         if not is_used(name) and getattr(settings, name) != getattr(defaults, name):
             report.warnings.append(f"{environment_name(name)} is set, but this version does not use it yet")
+
+
+def _check_sign_on(settings: Settings, report: Report) -> None:
+    if bool(settings.oauth_provider) != bool(settings.oauth_client_id):
+        report.warnings.append("OAUTH_PROVIDER and OAUTH_CLIENT_ID belong together; one of them is not set")
+    try:
+        providers = settings.sign_on
+    except ValueError as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        report.problems.append(f"OPAA_IDENTITY_PROVIDERS, OAUTH_PROVIDER: {reason.removeprefix('Value error, ')}")
+        return
+    if providers and not settings.public_url:
+        report.problems.append(
+            "Identity providers send people back to OPAA_PUBLIC_URL, which is not set, for example "
+            "https://opaa.example.com"
+        )
+    if settings.public_url:
+        parts = urlsplit(settings.public_url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+            report.problems.append("OPAA_PUBLIC_URL must look like https://opaa.example.com, without a path")
+    if settings.auth_type == "sso" and not providers:
+        report.problems.append("OPAA_AUTH_TYPE=sso needs an identity provider (OPAA_IDENTITY_PROVIDERS)")
 
 
 def _check_safety(settings: Settings, report: Report) -> None:
@@ -117,6 +145,16 @@ def _check_safety(settings: Settings, report: Report) -> None:
         )
     if "*" in settings.cors_origins:
         found.append("CORS_ORIGINS=* would let any page call the API; name the origins")
+    addresses = [settings.public_url or ""] + [
+        provider.issuer if isinstance(provider, OidcProvider) else provider.metadata_url or ""
+        for provider in settings.identity_providers
+    ]
+    addresses.append(settings.oauth_provider or "")
+    found.extend(
+        f"{address} is not https: whoever is on the way can log in as anybody"
+        for address in addresses
+        if address.startswith("http://") and not _is_loopback(urlsplit(address).hostname or "")
+    )
     if production and not settings.cookie_secure and not _is_loopback(settings.host):
         found.append("OPAA_COOKIE_SECURE is off; set it to true behind TLS")
     (report.problems if production else report.warnings).extend(found)

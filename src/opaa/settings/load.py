@@ -94,7 +94,9 @@ def describe(error: ValidationError, origins: Mapping[str, str]) -> Iterator[str
         shown = example(name)
         origin = origins.get(name, environment_name(name))
         reason = problem["msg"].removeprefix("Value error, ")
-        yield f"{origin}: {reason[:1].lower()}{reason[1:]}" + (f", for example {shown}" if shown else "")
+        inside = "".join(f"{part}: " for part in problem["loc"][1:])
+        suffix = f", for example {shown}" if shown else ""
+        yield f"{origin}: {inside}{reason[:1].lower()}{reason[1:]}{suffix}"
 
 
 def _read_variable(variable: str, name: str, environment: Mapping[str, str], sources: Sources) -> None:
@@ -164,6 +166,8 @@ def _flatten(node: Mapping[Any, Any], fields: Mapping[str | None, str], prefix: 
 def _expand(value: Any, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - YAML values are of any type
     if isinstance(value, list):
         return tuple(_expand(part, environment) for part in value)
+    if isinstance(value, dict):
+        return {key: _expand(part, environment) for key, part in value.items()}
     if not isinstance(value, str):
         return value
 

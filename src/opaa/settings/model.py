@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 from croniter import croniter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from opaa.settings.identity_providers import IdentityProviders, OidcProvider, SamlProvider, combined
+
 MEBIBYTE = 1024 * 1024
 
 
@@ -217,12 +219,37 @@ class Settings(BaseModel):
         yaml="security.secret_key",
     )
     enable_auth: bool = setting(True, "Whether people must log in.", yaml="security.enable_auth")
-    auth_type: Literal["local"] = setting(
-        "local", "How people log in.", env="OPAA_AUTH_TYPE", yaml="security.auth_type"
+    auth_type: Literal["local", "sso"] = setting(
+        "local",
+        "`local`: with a password, or at a configured identity provider; `sso`: only at identity providers.",
+        env="OPAA_AUTH_TYPE",
+        yaml="security.auth_type",
     )
-    oauth_client_id: str | None = setting(None, "OIDC.", yaml="security.oauth_client_id", used=False)
-    oauth_client_secret: SecretStr | None = setting(None, "OIDC.", yaml="security.oauth_client_secret", used=False)
-    oauth_provider: str | None = setting(None, "OIDC.", yaml="security.oauth_provider", used=False)
+    public_url: str | None = setting(
+        None,
+        "Address at which people reach OPAA, without a path; identity providers send them back there.",
+        env="OPAA_PUBLIC_URL",
+        yaml="server.public_url",
+        example="https://opaa.example.com",
+    )
+    oauth_provider: str | None = setting(
+        None,
+        "Issuer of one OpenID Connect provider, with OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET; more providers and their "
+        "options are in OPAA_IDENTITY_PROVIDERS.",
+        yaml="security.oauth_provider",
+        example="https://login.example.com/realms/staff",
+    )
+    oauth_client_id: str | None = setting(None, "Client id at OAUTH_PROVIDER.", yaml="security.oauth_client_id")
+    oauth_client_secret: SecretStr | None = setting(
+        None, "Client secret at OAUTH_PROVIDER, if it gave one.", yaml="security.oauth_client_secret"
+    )
+    identity_providers: IdentityProviders = setting(
+        (),
+        "OpenID Connect and SAML providers, as a JSON list (docs/single-sign-on.md).",
+        env="OPAA_IDENTITY_PROVIDERS",
+        yaml="security.identity_providers",
+        example='[{"kind":"oidc","name":"staff","issuer":"https://login.example.com","client_id":"opaa"}]',
+    )
     api_key_enabled: bool = setting(True, "Whether API tokens are accepted.", yaml="security.api_key_enabled")
     cookie_secure: bool = setting(
         False, "Cookies only over TLS.", env="OPAA_COOKIE_SECURE", yaml="security.cookie_secure"
@@ -255,6 +282,11 @@ class Settings(BaseModel):
         ge=1,
         le=50,
     )
+
+    @property
+    def sign_on(self) -> tuple[OidcProvider | SamlProvider, ...]:
+        """Every identity provider. Raises ValueError when two have one name (`check` reports it)."""
+        return combined(self.identity_providers, self.oauth_provider, self.oauth_client_id, self.oauth_client_secret)
 
 
 def environment_name(field: str) -> str:
