@@ -1,9 +1,9 @@
 """Builds the parts of a process from its settings, and takes them down again."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
@@ -17,6 +17,8 @@ from opaa.errors import SettingsError
 from opaa.extraction.pool import ExtractionPool
 from opaa.extraction.port import Limits
 from opaa.identity.credentials import SecretKey, load_secret_key
+from opaa.identity.oidc import OidcClient
+from opaa.identity.providers import sign_on_clients
 from opaa.identity.service import first_admin
 from opaa.indexing.pipeline import Indexer, IndexingOptions
 from opaa.llm.port import ChatModel, Embedder
@@ -83,6 +85,7 @@ class Runtime(Installation):
     model: ChatModel | None
     search: SearchService
     answers: AnswerService
+    sign_on: Mapping[str, OidcClient] = field(default_factory=dict)
 
 
 @asynccontextmanager
@@ -149,6 +152,7 @@ async def open_runtime(settings: Settings, *, upgrade: bool = True) -> AsyncIter
             model,
             search,
             answers,
+            sign_on_clients(settings, lambda: None),
         )
 
 

@@ -36,6 +36,7 @@ class WorkspaceGroup(Base):
     workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
     group_id: Mapped[UUID] = mapped_column(primary_key=True)
     role: Mapped[str]
+    origin: Mapped[str] = mapped_column(default="local")
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 

@@ -27,6 +27,7 @@ from opaa.api.v1 import (
     service_accounts,
     sessions,
     sources,
+    sso,
     tokens,
     users,
     workspaces,
@@ -40,6 +41,7 @@ STATIC = Path(__file__).parent / "static"
 DESCRIPTION = "Answers an organization's questions from its own documents, with citations."
 ROUTERS = (
     auth,
+    sso,
     ask,
     search,
     documents,

@@ -8,7 +8,8 @@ from rich.table import Table
 from opaa.access import groups
 from opaa.cli.console import JsonOption, asynchronous, escape, out, print_json
 from opaa.cli.opened import installation
-from opaa.identity.service import find_user, outside
+from opaa.identity.service import find_user
+from opaa.identity.sessions import outside
 
 app = typer.Typer(help="Groups of people.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name or id of the group.")]

@@ -10,7 +10,9 @@ from opaa.cli.console import JsonOption, asynchronous, escape, out, print_json
 from opaa.cli.opened import installation
 from opaa.errors import InvalidInputError
 from opaa.identity import users
-from opaa.identity.service import SERVICE, create_user, find_user, outside
+from opaa.identity.models import SERVICE
+from opaa.identity.service import create_user, find_user
+from opaa.identity.sessions import outside
 
 app = typer.Typer(help="Accounts of programs: tokens, but no log-in.", no_args_is_help=True)
 ROLES = ("admin", "auditor", "member")

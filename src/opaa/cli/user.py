@@ -14,8 +14,9 @@ from opaa.cli.opened import installation
 from opaa.db.session import TenantContext
 from opaa.errors import InvalidInputError
 from opaa.identity import totp, users
-from opaa.identity.models import User
-from opaa.identity.service import PERSON, create_user, end_sessions, find_user, outside, set_password
+from opaa.identity.models import PERSON, User
+from opaa.identity.service import create_user, find_user, set_password
+from opaa.identity.sessions import end_sessions, outside
 
 app = typer.Typer(help="Accounts.", no_args_is_help=True)
 

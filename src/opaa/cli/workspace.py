@@ -13,7 +13,8 @@ from opaa.audit import service as audit
 from opaa.cli.console import JsonOption, asynchronous, escape, out, print_json
 from opaa.cli.opened import installation
 from opaa.db.session import TenantContext
-from opaa.identity.service import find_user, outside
+from opaa.identity.service import find_user
+from opaa.identity.sessions import outside
 from opaa.indexing.documents import count_documents
 
 app = typer.Typer(help="Workspaces: who reads together.", no_args_is_help=True)

@@ -9,6 +9,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from opaa.db.base import Base, utc_now, uuid7
 
+PERSON, SERVICE = "person", "service"
+
 
 class User(Base):
     __tablename__ = "users"
@@ -62,6 +64,31 @@ class LoginSession(Base):
     provider_session: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     last_seen_at: Mapped[datetime] = mapped_column(default=utc_now)
+    expires_at: Mapped[datetime]
+
+
+class UserIdentity(Base):
+    """Who an account is at an identity provider."""
+
+    __tablename__ = "user_identities"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    organization_id: Mapped[UUID]
+    user_id: Mapped[UUID]
+    provider: Mapped[str]
+    issuer: Mapped[str]
+    subject: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    last_login_at: Mapped[datetime | None]
+
+
+class UsedNonce(Base):
+    """Something that works once, kept until it would not work any more anyway."""
+
+    __tablename__ = "used_nonces"
+
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    nonce: Mapped[bytes] = mapped_column(primary_key=True)
     expires_at: Mapped[datetime]
 
 

@@ -16,20 +16,20 @@ from opaa.access.models import Workspace
 from opaa.access.permissions import ADMIN, ADMINS, role_allows
 from opaa.access.service import Access, access_of, principals
 from opaa.audit import service as audit
-from opaa.db.base import utc_now, uuid7
+from opaa.db.base import utc_now
 from opaa.db.session import Database, TenantContext
 from opaa.errors import AuthenticationError, ConflictError, InvalidInputError, NotFoundError, OpaaError
 from opaa.identity import credentials, totp
 from opaa.identity.credentials import SecretKey
 from opaa.identity.logins import login_key, normal_login
-from opaa.identity.models import LoginAttempts, LoginSession, User
+from opaa.identity.models import PERSON, LoginAttempts, LoginSession, User
 from opaa.identity.passwords import DUMMY_HASH, LONGEST_PASSWORD, check_password, hash_password, verify_password
+from opaa.identity.sessions import end_sessions, outside, start_session
 
 FREE_ATTEMPTS = 5
 LONGEST_LOCK_S = 15 * 60
 FORGET_ATTEMPTS_AFTER = timedelta(days=1)
 SEEN_EVERY = timedelta(minutes=1)
-PERSON, SERVICE = "person", "service"
 
 
 class LockedError(OpaaError):
@@ -90,11 +90,6 @@ class Identity:
         # Owners and admins are admin in every workspace, also while there is none yet.
         roles = {ADMIN if self.role in ADMINS else None, *self.access.roles.values()}
         return self.in_scope(operation) and any(role_allows(self.role, operation, role) for role in roles)
-
-
-def outside(organization_id: UUID) -> TenantContext:
-    """The organization without anybody's principals: what may be read before anybody is known."""
-    return TenantContext(organization_id, ())
 
 
 async def create_user(
@@ -256,53 +251,6 @@ async def forget_attempts(session: AsyncSession, login: str) -> None:
     await session.execute(delete(LoginAttempts).where(LoginAttempts.login_hash == digest))
 
 
-async def start_session(
-    session: AsyncSession,
-    key: SecretKey,
-    user: User,
-    *,
-    method: str,
-    lifetime_s: int,
-    user_agent: str,
-    address: str,
-    issuer: str | None = None,
-    subject: str | None = None,
-    provider_session: str | None = None,
-) -> str:
-    """A new session of a person, always with a new id; returns the cookie's value. The caller commits.
-
-    Raises AuthenticationError for an account that is disabled or cannot log in.
-    """
-    if user.disabled_at is not None or user.kind != PERSON:
-        raise AuthenticationError("This account cannot log in")
-    now = utc_now()
-    user.last_login_at = now
-    secret = credentials.new_secret()
-    row = LoginSession(
-        id=uuid7(),
-        organization_id=user.organization_id,
-        user_id=user.id,
-        secret_hash=credentials.hash_secret(key, "session", secret),
-        user_agent=user_agent[:400],
-        address=address[:100],
-        method=method,
-        issuer=issuer,
-        subject=subject,
-        provider_session=provider_session,
-        expires_at=now + timedelta(seconds=lifetime_s),
-    )
-    session.add(row)
-    await audit.record(
-        session,
-        user.organization_id,
-        f"user:{user.id}",
-        "login",
-        details={"method": method},
-        private={"address": address, "user_agent": user_agent[:400]},
-    )
-    return credentials.format_session(user.organization_id, row.id, secret)
-
-
 async def authenticate_session(database: Database, key: SecretKey, cookie: str) -> Identity:
     """The person behind a session cookie. Raises AuthenticationError."""
     credential = credentials.parse_session(cookie)
@@ -331,41 +279,6 @@ async def log_out(database: Database, identity: Identity) -> None:
         if row is not None:
             await session.delete(row)
             await audit.record(session, identity.organization_id, identity.actor, "logout")
-
-
-async def list_sessions(session: AsyncSession, user_id: UUID) -> list[LoginSession]:
-    """Where a person is logged in, the last seen first."""
-    query = select(LoginSession).where(LoginSession.user_id == user_id, LoginSession.expires_at > utc_now())
-    return list(await session.scalars(query.order_by(LoginSession.last_seen_at.desc(), LoginSession.id)))
-
-
-async def end_session(session: AsyncSession, user_id: UUID, session_id: UUID, *, actor: str) -> None:
-    """Raises NotFoundError for a session that is not the person's."""
-    row = await session.get(LoginSession, session_id)
-    if row is None or row.user_id != user_id:
-        raise NotFoundError(f"There is no session {session_id}")
-    await session.delete(row)
-    await audit.record(
-        session, row.organization_id, actor, "session.ended", target=f"user:{user_id}", details={"sessions": 1}
-    )
-
-
-async def end_sessions(session: AsyncSession, user: User, *, actor: str, keep: UUID | None = None) -> int:
-    """End every session of a person, but for `keep`; how many."""
-    doomed = delete(LoginSession).where(LoginSession.user_id == user.id)
-    if keep is not None:
-        doomed = doomed.where(LoginSession.id != keep)
-    ended = len(list(await session.scalars(doomed.returning(LoginSession.id))))
-    if ended:
-        await audit.record(
-            session,
-            user.organization_id,
-            actor,
-            "session.ended",
-            target=f"user:{user.id}",
-            details={"sessions": ended},
-        )
-    return ended
 
 
 async def change_password(database: Database, identity: Identity, current: str, new: str) -> None:

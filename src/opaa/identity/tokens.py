@@ -19,7 +19,8 @@ from opaa.errors import AuthenticationError, InvalidInputError, NotFoundError
 from opaa.identity import credentials
 from opaa.identity.credentials import Credential, SecretKey
 from opaa.identity.models import ApiToken, User
-from opaa.identity.service import SEEN_EVERY, Identity, identity_of, outside
+from opaa.identity.service import SEEN_EVERY, Identity, identity_of
+from opaa.identity.sessions import outside
 
 LONGEST_OVERLAP = timedelta(days=7)
 MOST_NETWORKS = 50

@@ -15,8 +15,9 @@ from opaa.errors import AuthenticationError, ConflictError, InvalidInputError, N
 from opaa.identity import credentials
 from opaa.identity.credentials import ALPHABET, SECRET_DIGITS, UUID_DIGITS, SecretKey
 from opaa.identity.logins import normal_login
-from opaa.identity.models import User
-from opaa.identity.service import PERSON, end_sessions, outside, set_password
+from opaa.identity.models import PERSON, User
+from opaa.identity.service import set_password
+from opaa.identity.sessions import end_sessions, outside
 
 RESET_LINK_LIFETIME = timedelta(hours=24)
 TIME_DIGITS = 8

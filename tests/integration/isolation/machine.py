@@ -275,7 +275,8 @@ class Isolation(RuleBasedStateMachine):
 
         from sqlalchemy import text
 
-        from opaa.identity.service import find_user, identity_of, outside
+        from opaa.identity.service import find_user, identity_of
+        from opaa.identity.sessions import outside
 
         async with self.world.database.session(outside(organization.tenant.organization_id)) as session:
             context = (await identity_of(session, await find_user(session, user))).context

@@ -11,6 +11,7 @@ from opaa.access.permissions import PERMISSIONS
 from opaa.api.dependencies import SESSION_COOKIE, CurrentIdentity, RuntimeDependency
 from opaa.api.schemas import Input, Named
 from opaa.db.session import TenantContext
+from opaa.errors import PermissionDeniedError
 from opaa.identity import service, users
 from opaa.identity.credentials import csrf_token
 from opaa.identity.service import Identity
@@ -107,6 +108,8 @@ async def describe(runtime: Runtime, identity: Identity) -> Me:
 @router.post("/login")
 async def log_in(body: Login, request: Request, response: Response, runtime: RuntimeDependency) -> Me:
     """Start a session; its cookie cannot be read by scripts. Too many wrong passwords lock the account for a while."""
+    if runtime.settings.auth_type != "local":
+        raise PermissionDeniedError("Log in at the organization's identity provider; passwords are switched off")
     cookie = await service.log_in(
         runtime.database,
         runtime.key,

@@ -20,8 +20,8 @@ from opaa.api.schemas import Input, Listing, Page
 from opaa.api.v1.tokens import NewTokenOut, RotationIn, TokenIn, TokenOut, make_token, new_token_out, require_reach
 from opaa.audit import service as audit
 from opaa.identity import tokens, users
-from opaa.identity.models import User
-from opaa.identity.service import SERVICE, create_user
+from opaa.identity.models import SERVICE, User
+from opaa.identity.service import create_user
 
 router = APIRouter(prefix="/service-accounts", tags=["service accounts"])
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from opaa.api.dependencies import RuntimeDependency, SessionDependency, SessionsRead, SessionsWrite
 from opaa.api.schemas import Input, Listing
 from opaa.errors import PermissionDeniedError
-from opaa.identity import service, totp
+from opaa.identity import sessions, totp
 from opaa.identity.models import LoginSession, User
 from opaa.identity.service import Identity
 
@@ -67,7 +67,7 @@ def _interactive(identity: Identity) -> None:
 
 @router.get("/sessions")
 async def list_sessions(identity: SessionsRead, session: SessionDependency) -> Listing[SessionOut]:
-    rows = await service.list_sessions(session, identity.user_id)
+    rows = await sessions.list_sessions(session, identity.user_id)
     return Listing(items=[SessionOut.of(row, identity.session_id) for row in rows])
 
 
@@ -75,13 +75,13 @@ async def list_sessions(identity: SessionsRead, session: SessionDependency) -> L
 async def end_other_sessions(identity: SessionsWrite, session: SessionDependency) -> None:
     """Log out everywhere else."""
     user = await session.get_one(User, identity.user_id)
-    await service.end_sessions(session, user, actor=identity.actor, keep=identity.session_id)
+    await sessions.end_sessions(session, user, actor=identity.actor, keep=identity.session_id)
     await session.commit()
 
 
 @router.delete("/sessions/{session_id}", status_code=204)
 async def end_session(session_id: UUID, identity: SessionsWrite, session: SessionDependency) -> None:
-    await service.end_session(session, identity.user_id, session_id, actor=identity.actor)
+    await sessions.end_session(session, identity.user_id, session_id, actor=identity.actor)
     await session.commit()
 
 

@@ -20,7 +20,7 @@ from opaa.api.schemas import Input, Listing, Page
 from opaa.api.v1.sessions import SessionOut
 from opaa.audit import service as audit
 from opaa.identity import service as identity_service
-from opaa.identity import totp
+from opaa.identity import sessions, totp
 from opaa.identity import users as service
 from opaa.identity.models import User
 from opaa.identity.passwords import check_password
@@ -177,7 +177,7 @@ async def reset_two_step(user_id: UUID, identity: UsersWrite, session: SessionDe
 @router.get("/{user_id}/sessions")
 async def list_sessions(user_id: UUID, identity: UsersRead, session: SessionDependency) -> Listing[SessionOut]:
     user = await service.get_user(session, user_id)
-    rows = await identity_service.list_sessions(session, user.id)
+    rows = await sessions.list_sessions(session, user.id)
     return Listing(items=[SessionOut.of(row, identity.session_id) for row in rows])
 
 
@@ -186,5 +186,5 @@ async def end_sessions(user_id: UUID, identity: UsersWrite, session: SessionDepe
     """Log a person out everywhere."""
     user = await service.get_user(session, user_id)
     service.may_change(identity.role, user)
-    await identity_service.end_sessions(session, user, actor=identity.actor)
+    await sessions.end_sessions(session, user, actor=identity.actor)
     await session.commit()

@@ -59,6 +59,7 @@ CREATE TABLE users (
   UNIQUE (organization_id, id)
 );
 CREATE UNIQUE INDEX users_login_key ON users (organization_id, login_key);
+CREATE INDEX users_email_idx ON users (organization_id, lower(email));
 CREATE UNIQUE INDEX users_external_id_key ON users (organization_id, external_id);
 
 -- Wrong passwords per login, whether it exists or not, so that a lock tells nothing.
@@ -137,6 +138,8 @@ CREATE TABLE workspace_groups (
   workspace_id uuid NOT NULL,
   group_id uuid NOT NULL,
   role text NOT NULL CHECK (role IN ('admin', 'editor', 'viewer')),
+  -- `local`, or `provider:<name>`: whose mapping gave the role.
+  origin text NOT NULL DEFAULT 'local' CHECK (length(origin) <= 200),
   created_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (workspace_id, group_id),
   FOREIGN KEY (organization_id, workspace_id) REFERENCES workspaces (organization_id, id) ON DELETE CASCADE,
@@ -162,6 +165,7 @@ CREATE TABLE sessions (
   expires_at timestamptz NOT NULL,
   FOREIGN KEY (organization_id, user_id) REFERENCES users (organization_id, id) ON DELETE CASCADE
 );
+CREATE INDEX sessions_subject_idx ON sessions (organization_id, issuer, subject) WHERE issuer IS NOT NULL;
 CREATE INDEX sessions_user_idx ON sessions (user_id);
 
 CREATE TABLE api_tokens (
