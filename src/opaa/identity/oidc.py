@@ -41,7 +41,7 @@ class OidcClient:
         self._metadata: dict[str, Any] | None = None
         self._metadata_until = 0.0
         self._keys: KeySet | None = None
-        self._keys_at = -KEYS_NOT_BEFORE_S
+        self._keys_again_at = 0.0
         self._lock = asyncio.Lock()
 
     async def authorization_url(self, flow: Flow) -> str:
@@ -155,7 +155,9 @@ class OidcClient:
             if known and self._keys is not None:
                 return self._keys
             # Tokens with made-up key ids must not make this installation hammer the provider.
-            if self._keys is None or time.monotonic() - self._keys_at >= KEYS_NOT_BEFORE_S:
+            if self._keys is None or time.monotonic() >= self._keys_again_at:
+                if self._keys is not None:
+                    self._keys_again_at = time.monotonic() + KEYS_NOT_BEFORE_S
                 found = await self._get_json(jwks_uri)
                 signing = [
                     key
@@ -163,7 +165,6 @@ class OidcClient:
                     if isinstance(key, dict) and key.get("use", "sig") == "sig" and key.get("kty") != "oct"
                 ]
                 self._keys = KeySet.import_key_set({"keys": signing})
-                self._keys_at = time.monotonic()
             return self._keys
 
     async def _user_info(self, client: AsyncOAuth2Client, url: str, subject: object) -> dict[str, Any]:
@@ -173,8 +174,8 @@ class OidcClient:
             found = response.json()
         except (httpx2.HTTPError, TimeoutError) as error:
             raise self._unreachable(error) from error
-        except ValueError as error:
-            raise SignOnError("invalid", "the provider's description of the person is not JSON") from error
+        except (AuthlibBaseError, ValueError) as error:
+            raise SignOnError("invalid", f"the provider's description of the person: {_short(error)}") from error
         if not isinstance(found, dict) or found.get("sub") != subject:
             raise SignOnError("invalid", "the provider described somebody else")
         return found
@@ -204,6 +205,7 @@ class OidcClient:
             scope=" ".join(self.provider.scopes),
             redirect_uri=self.redirect_uri,
             code_challenge_method="S256",
+            leeway=0,  # the token is used at once, however short its life
             transport=self._transport(),
             timeout=self._timeout_s,
         )

@@ -171,10 +171,11 @@ async def _new_account(
     if not provider.sign_up:
         raise SignOnError("refused", "there is no account for this person, and the provider may not make one")
     try:
-        email = checked_email(external.email)
+        # An address that nobody has verified is not kept: it could be anybody's.
+        email = checked_email(external.email) if external.email_verified else None
     except InvalidInputError:
         email = None
-    login = (email if external.email_verified else None) or external.login or external.subject
+    login = email or external.login or external.subject
     try:
         user = await create_user(
             session,
@@ -190,7 +191,7 @@ async def _new_account(
     except ConflictError as error:
         message = "there is another account with this login, or one that looks like it; an administrator can link them"
         raise SignOnError("refused", message) from error
-    user.email_verified = email is not None and external.email_verified
+    user.email_verified = email is not None
     user.provisioned_by = provider.origin
     await session.flush()
     return user

