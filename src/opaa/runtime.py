@@ -19,6 +19,7 @@ from opaa.extraction.port import Limits
 from opaa.identity.credentials import SecretKey, load_secret_key
 from opaa.identity.oidc import OidcClient
 from opaa.identity.providers import sign_on_clients
+from opaa.identity.saml import SamlClient
 from opaa.identity.service import first_admin
 from opaa.indexing.pipeline import Indexer, IndexingOptions
 from opaa.llm.port import ChatModel, Embedder
@@ -85,7 +86,7 @@ class Runtime(Installation):
     model: ChatModel | None
     search: SearchService
     answers: AnswerService
-    sign_on: Mapping[str, OidcClient] = field(default_factory=dict)
+    sign_on: Mapping[str, OidcClient | SamlClient] = field(default_factory=dict)
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """Log-in at identity providers: where the browser is sent, what it brings back, and providers' own log-out calls."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -8,6 +8,7 @@ import structlog
 from fastapi import APIRouter, Form, Path, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from opaa.api.dependencies import SESSION_COOKIE, RuntimeDependency
 from opaa.db.base import utc_now
@@ -17,6 +18,7 @@ from opaa.identity.external import ExternalIdentity, SignOnError
 from opaa.identity.flows import FLOW_LIFETIME, Flow
 from opaa.identity.oidc import OidcClient
 from opaa.identity.providers import AUTH_PATH
+from opaa.identity.saml import SamlClient
 from opaa.runtime import Runtime
 from opaa.tenancy.service import organization_id_by_slug
 
@@ -24,6 +26,8 @@ log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/auth", tags=["auth"])
 
 FLOW_COOKIE = "opaa_sso_"
+ANSWER_COOKIE = "opaa_saml_answer"
+SAML_METADATA = "application/samlmetadata+xml"
 REPLAY_MEMORY = timedelta(minutes=15)
 REDIRECTS: dict[int | str, dict[str, str]] = {
     303: {"description": "To the provider, to where the log-in began, or to /login with what went wrong."}
@@ -71,15 +75,7 @@ async def start(name: ProviderName, request: Request, runtime: RuntimeDependency
     except SignOnError as error:
         return await _refused(runtime, request, name, error)
     answer = _redirect(location)
-    answer.set_cookie(
-        FLOW_COOKIE + flow.id,
-        flows.seal(runtime.key, flow, "sign-on-flow"),
-        max_age=int(FLOW_LIFETIME.total_seconds()),
-        httponly=True,
-        secure=runtime.settings.cookie_secure,
-        samesite="lax",
-        path=AUTH_PATH,
-    )
+    _set_short_cookie(runtime, answer, FLOW_COOKIE + flow.id, flows.seal(runtime.key, flow, "sign-on-flow"))
     return answer
 
 
@@ -91,7 +87,7 @@ async def callback(
     answer: Annotated[AuthorizationResponse, Query()],
 ) -> Response:
     """Where an OpenID Connect provider sends the browser back to. Needs no log-in; starts a session."""
-    client = _client(runtime, name)
+    client = _oidc_client(runtime, name)
     try:
         flow = await _flow(runtime, request, name, answer.state)
         _check_error(answer.error)
@@ -105,7 +101,7 @@ async def backchannel_logout(
     name: ProviderName, runtime: RuntimeDependency, logout_token: Annotated[str, Form(max_length=20_000)]
 ) -> Response:
     """A provider ends the sessions of somebody (OpenID Connect Back-Channel Logout 1.0). Needs no log-in."""
-    client = _client(runtime, name)
+    client = _oidc_client(runtime, name)
     organization_id = await _organization_id(runtime, name)
     try:
         claims = await client.logout_token(logout_token)
@@ -126,6 +122,59 @@ async def backchannel_logout(
     return Response(status_code=200, headers={"Cache-Control": "no-store"})
 
 
+@router.get("/saml/{name}/metadata", response_class=Response, responses={200: {"content": {SAML_METADATA: {}}}})
+async def metadata(name: ProviderName, runtime: RuntimeDependency) -> Response:
+    """What a SAML identity provider has to know about this installation. Needs no log-in."""
+    return Response(await _saml_client(runtime, name).metadata(), media_type=SAML_METADATA)
+
+
+@router.post("/saml/{name}/acs", status_code=303, responses=REDIRECTS, response_class=Response)
+async def assertion_consumer_service(
+    name: ProviderName,
+    request: Request,
+    runtime: RuntimeDependency,
+    SAMLResponse: Annotated[str, Form(max_length=800_000)],
+    RelayState: Annotated[str, Form(max_length=500)] = "",
+) -> Response:
+    """Where the browser brings a SAML response. Needs no log-in.
+
+    The provider's page posts it from another site, so the cookie of the log-in is not sent along. What the response
+    says, once checked, is sealed into a cookie and the browser sent on to `complete`, where both cookies meet.
+    """
+    client = _saml_client(runtime, name)
+    try:
+        external, answered, assertion_id, until = await client.identify(SAMLResponse)
+        organization_id = await _organization_id(runtime, name)
+        async with runtime.database.transaction(sessions.outside(organization_id)) as session:
+            await _refuse_replay(session, organization_id, f"assertion {external.issuer} {assertion_id}", until)
+        sealed = flows.seal(runtime.key, external, f"sign-on-answer {name} {answered}")
+    except SignOnError as error:
+        return await _refused(runtime, request, name, error)
+    answer = _redirect(f"{AUTH_PATH}/saml/{name}/complete?flow={flows.flow_id(RelayState)}")
+    _set_short_cookie(runtime, answer, ANSWER_COOKIE, sealed)
+    return answer
+
+
+@router.get("/saml/{name}/complete", status_code=303, responses=REDIRECTS, response_class=Response)
+async def complete(
+    name: ProviderName, request: Request, runtime: RuntimeDependency, flow: Annotated[str, Query(max_length=100)] = ""
+) -> Response:
+    """The second half of a SAML log-in: the answer must be to the request of this browser. Starts a session."""
+    _saml_client(runtime, name)
+    flow_id = flows.flow_id(flow)
+    try:
+        begun = flows.unseal_flow(runtime.key, request.cookies.get(FLOW_COOKIE + flow_id), name)
+        begun = await _flow(runtime, request, name, begun.state)
+        use = f"sign-on-answer {name} {begun.state}"
+        found = flows.unseal(runtime.key, request.cookies.get(ANSWER_COOKIE), use)
+        external = ExternalIdentity(**{**found, "values": tuple(found["values"])})
+        answer = await _log_in(runtime, request, begun, external)
+    except SignOnError as error:
+        answer = await _refused(runtime, request, name, error, flow_id)
+    answer.delete_cookie(ANSWER_COOKIE, path=AUTH_PATH)
+    return answer
+
+
 async def _flow(runtime: Runtime, request: Request, name: str, state: str) -> Flow:
     """The log-in that this browser began, used up. Raises SignOnError."""
     flow = flows.unseal_flow(runtime.key, request.cookies.get(FLOW_COOKIE + flows.flow_id(state)), name)
@@ -133,9 +182,13 @@ async def _flow(runtime: Runtime, request: Request, name: str, state: str) -> Fl
         raise SignOnError("expired", "the log-in was not begun in this browser")
     organization_id = await _organization_id(runtime, name)
     async with runtime.database.transaction(sessions.outside(organization_id)) as session:
-        if not await flows.use_once(session, organization_id, f"state {state}", utc_now() + REPLAY_MEMORY):
-            raise SignOnError("expired", "the log-in was used already")
+        await _refuse_replay(session, organization_id, f"state {state}", utc_now() + REPLAY_MEMORY)
     return flow
+
+
+async def _refuse_replay(session: AsyncSession, organization_id: UUID, what: str, until: datetime) -> None:
+    if not await flows.use_once(session, organization_id, what, until):
+        raise SignOnError("expired", "the answer was used already")
 
 
 def _check_error(error: str) -> None:
@@ -187,15 +240,41 @@ async def _refused(
     return answer
 
 
+def _set_short_cookie(runtime: Runtime, answer: Response, name: str, value: str) -> None:
+    answer.set_cookie(
+        name,
+        value,
+        max_age=int(FLOW_LIFETIME.total_seconds()),
+        httponly=True,
+        secure=runtime.settings.cookie_secure,
+        samesite="lax",
+        path=AUTH_PATH,
+    )
+
+
 def _redirect(location: str) -> RedirectResponse:
     return RedirectResponse(location, 303, {"Cache-Control": "no-store"})
 
 
-def _client(runtime: Runtime, name: str) -> OidcClient:
+def _client(runtime: Runtime, name: str) -> OidcClient | SamlClient:
     try:
         return runtime.sign_on[name]
     except KeyError:
         raise NotFoundError(f"There is no identity provider {name}") from None
+
+
+def _oidc_client(runtime: Runtime, name: str) -> OidcClient:
+    client = _client(runtime, name)
+    if not isinstance(client, OidcClient):
+        raise NotFoundError(f"{name} is no OpenID Connect provider")
+    return client
+
+
+def _saml_client(runtime: Runtime, name: str) -> SamlClient:
+    client = _client(runtime, name)
+    if not isinstance(client, SamlClient):
+        raise NotFoundError(f"{name} is no SAML provider")
+    return client
 
 
 async def _organization_id(runtime: Runtime, name: str) -> UUID:
