@@ -74,10 +74,13 @@ class _Output:
 
 
 @contextmanager
-def running(data_dir: Path, environment: Mapping[str, str] | None = None) -> Iterator[Installation]:
+def running(
+    data_dir: Path, environment: Mapping[str, str] | None = None, port: int | None = None
+) -> Iterator[Installation]:
     """`opaa up` until the end of the block; then it must have ended cleanly and left no process behind."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    if port is None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
     ours = {"OPAA_CONFIG", *(environment_name(field) for field in Settings.model_fields)}
     inherited = {name: value for name, value in os.environ.items() if name not in ours}
     process = subprocess.Popen(

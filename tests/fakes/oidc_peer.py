@@ -40,12 +40,13 @@ class OidcPeer:
     redirect_uri: str
     accounts: dict[str, dict[str, Any]]
     backchannel_logout_uri: str | None = None
+    host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[str] | None = None
 
     @property
     def issuer(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def start(self, kid: str = "first") -> None:
         client: dict[str, Any] = {
@@ -62,6 +63,7 @@ class OidcPeer:
         config.write_text(
             json.dumps(
                 {
+                    "host": self.host,
                     "port": self.port,
                     "issuer": self.issuer,
                     "client": client,

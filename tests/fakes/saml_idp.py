@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
-from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
+from saml2 import BINDING_HTTP_REDIRECT
 from saml2.config import IdPConfig
 from saml2.metadata import entity_descriptor
 from saml2.saml import NAME_FORMAT_BASIC, NAMEID_FORMAT_PERSISTENT, NameID
@@ -152,8 +152,7 @@ def serve(config: dict[str, Any]) -> None:
             )
             self.page(answer_page(request.assertion_consumer_service_url, response, form["RelayState"][0]))
 
-    assert BINDING_HTTP_POST
-    server = ThreadingHTTPServer(("127.0.0.1", config["port"]), Pages)
+    server = ThreadingHTTPServer((urlsplit(config["base"]).hostname or "", config["port"]), Pages)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     server.serve_forever()

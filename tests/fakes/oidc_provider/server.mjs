@@ -27,5 +27,5 @@ const provider = new Provider(config.issuer, {
 provider.on('backchannel.error', (ctx, error) => console.error('backchannel', error));
 provider.on('server_error', (ctx, error) => console.error(error));
 const server = createServer(provider.callback());
-server.listen(config.port, '127.0.0.1', () => console.log('ready'));
+server.listen(config.port, config.host, () => console.log('ready'));
 process.on('SIGTERM', () => process.exit(0));

@@ -2,6 +2,7 @@ import type { components } from "./generated/schema";
 
 type Schemas = components["schemas"];
 export type Me = Schemas["Me"];
+export type LoginMethods = Schemas["LoginMethods"];
 export type Answer = Schemas["AnswerOut"];
 export type Citation = Schemas["CitationOut"];
 export type SearchResult = Schemas["SearchResultOut"];

@@ -1,5 +1,5 @@
 import { lazy, Suspense } from "react";
-import { Route, Routes } from "react-router";
+import { Navigate, Route, Routes } from "react-router";
 
 import { AskPage } from "../features/ask/AskPage";
 import { useTexts } from "./i18n";
@@ -29,6 +29,7 @@ export function App() {
           <Route path="documents/:documentId" element={<DocumentPage />} />
           <Route path="sources" element={<SourcesPage />} />
           <Route path="admin/:tab?" element={<AdminPage />} />
+          <Route path="login" element={<Navigate to="/" replace />} />
           <Route path="*" element={<NotFound />} />
         </Routes>
       </Suspense>
