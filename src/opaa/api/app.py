@@ -11,7 +11,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, JSONResponse
 
 from opaa import __version__
-from opaa.api import health, problems
+from opaa.api import health, problems, scim
 from opaa.api.middleware import RequestMiddleware
 from opaa.api.problems import Problem, problem, response
 from opaa.api.v1 import (
@@ -96,6 +96,7 @@ def create_app(
         for module in ROUTERS:
             version_1.include_router(module.router)
         app.include_router(version_1)
+        app.include_router(scim.router)
 
         @app.api_route("/api/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
         async def unknown(path: str, request: Request) -> JSONResponse:

@@ -20,6 +20,13 @@ ANONYMOUS = {
     ("GET", "/healthz"): "the same for each dependency",
     ("POST", "/api/v1/auth/login"): "how one gets in",
     ("POST", "/api/v1/auth/reset-password"): "carries a signed token of its own",
+    ("GET", "/api/v1/auth/providers"): "how one could get in",
+    ("GET", "/api/v1/auth/sso/{name}/start"): "sends one to an identity provider",
+    ("GET", "/api/v1/auth/oidc/{name}/callback"): "carries a provider's answer",
+    ("POST", "/api/v1/auth/oidc/{name}/backchannel-logout"): "carries a token that the provider has signed",
+    ("GET", "/api/v1/auth/saml/{name}/metadata"): "what a provider has to know",
+    ("POST", "/api/v1/auth/saml/{name}/acs"): "carries a response that the provider has signed",
+    ("GET", "/api/v1/auth/saml/{name}/complete"): "carries what was checked there",
 }
 EVERYBODY_LOGGED_IN = {
     ("POST", "/api/v1/auth/logout"): "ends one's own session",
@@ -35,13 +42,13 @@ CAST = [
 ]  # fmt: skip
 
 
-def routes(api: Api) -> Iterator[tuple[str, str, str | None]]:
-    """(method, path, operation) of every route of the application."""
+def routes(api: Api, *, hidden: bool = False) -> Iterator[tuple[str, str, str | None]]:
+    """(method, path, operation) of every route; with `hidden` those that OpenAPI does not describe."""
 
     def walk(router: object, prefix: str) -> Iterator[tuple[str, str, str | None]]:
         for route in getattr(router, "routes", []):
             if isinstance(route, APIRoute):
-                if route.include_in_schema:
+                if route.include_in_schema != hidden:
                     for method in route.methods:
                         yield method, prefix + route.path, _operation(route)
             elif hasattr(route, "original_router"):
@@ -80,7 +87,7 @@ async def test_every_route_demands_one_operation_or_is_named_as_an_exception(api
     assert {(method, path) for method, path, _ in found} == documented
     without = {(method, path) for method, path, operation in found if operation is None}
     assert without == ANONYMOUS.keys() | EVERYBODY_LOGGED_IN.keys() | BY_ADDRESS.keys()
-    # The metrics ask for theirs by hand; provisioning has no routes yet.
+    # The metrics ask for theirs by hand; provisioning has a protocol of its own (SCIM).
     assert set(PERMISSIONS) - {operation for _, _, operation in found} == {"metrics:read", "scim"}
 
 

@@ -17,7 +17,11 @@ from opaa.db.session import Database
 from opaa.identity.models import User
 from opaa.identity.providers import sign_on_clients
 from tests.conftest import Tenant
-from tests.integration.api.conftest import Api, make_runtime, serving
+from tests.integration.api.conftest import (
+    Api,
+    make_runtime,
+    serving,
+)
 
 BASE = "http://opaa.test"
 
