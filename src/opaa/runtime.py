@@ -4,15 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 import structlog
 
+from opaa import egress
 from opaa.answering.service import AnswerOptions, AnswerService
 from opaa.db import migrate
 from opaa.db.embedded import EmbeddedPostgres
 from opaa.db.session import Database
+from opaa.egress import EgressPolicy
 from opaa.errors import SettingsError
 from opaa.extraction.pool import ExtractionPool
 from opaa.extraction.port import Limits
@@ -122,6 +125,7 @@ async def open_runtime(settings: Settings, *, upgrade: bool = True) -> AsyncIter
     """An installation that can answer. Raises EmbedderUnavailableError besides what `open_installation` raises."""
     async with AsyncExitStack() as stack:
         base = await stack.enter_async_context(open_installation(settings, upgrade=upgrade))
+        policy = EgressPolicy.from_settings(settings)
         embedder = await asyncio.to_thread(create_embedder, settings)
         stack.push_async_callback(embedder.close)
         model = create_chat_model(settings)
@@ -153,7 +157,7 @@ async def open_runtime(settings: Settings, *, upgrade: bool = True) -> AsyncIter
             model,
             search,
             answers,
-            sign_on_clients(settings, lambda: None),
+            sign_on_clients(settings, partial(egress.transport, policy)),
         )
 
 
@@ -194,6 +198,7 @@ def create_embedder(settings: Settings) -> Embedder:
             model=settings.llm_embedding_model or "",
             api_key=settings.llm_api_key.get_secret_value() if settings.llm_api_key else None,
             dimension=settings.llm_embedding_dimension,
+            policy=EgressPolicy.from_settings(settings),
         )
     from opaa.llm.bundled_model import ensure_bundled_model  # noqa: PLC0415
     from opaa.llm.centering import CenteredEmbedder  # noqa: PLC0415
@@ -215,4 +220,5 @@ def create_chat_model(settings: Settings) -> ChatModel | None:
         base_url=settings.llm_api_base or "",
         model=settings.llm_model or "",
         api_key=settings.llm_api_key.get_secret_value() if settings.llm_api_key else None,
+        policy=EgressPolicy.from_settings(settings),
     )

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
-import httpx
+import httpx2
 import typer
 
 from opaa.cli.console import Globals, asynchronous, err, escape, fail, out, reported, settings
@@ -119,8 +119,8 @@ class _Group:
             code = self.children["serve"].poll()
             if code is not None:
                 raise fail(f"The API server ended with code {code} while it started")
-            with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(url, timeout=2).status_code == httpx.codes.OK:
+            with contextlib.suppress(httpx2.HTTPError):
+                if httpx2.get(url, timeout=2, trust_env=False).status_code == httpx2.codes.OK:
                     return
             time.sleep(POLL_EVERY_S)
         raise fail(f"The API server was not ready within {READY_TIMEOUT_S} seconds")

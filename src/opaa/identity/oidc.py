@@ -15,6 +15,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry, extract_compact
 
+from opaa import egress
+from opaa.egress import EgressRefusedError
 from opaa.identity.external import ExternalIdentity, SignOnError, external_identity
 from opaa.identity.flows import Flow
 from opaa.settings.identity_providers import OidcProvider
@@ -25,9 +27,10 @@ SKEW_S = 60
 METADATA_LIFETIME_S = 3600.0
 KEYS_NOT_BEFORE_S = 30.0
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+UNREACHABLE = (httpx2.HTTPError, TimeoutError, EgressRefusedError)
 REQUIRED = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
 
-Transport = Callable[[], httpx2.AsyncBaseTransport | None]
+Transport = Callable[[], httpx2.AsyncBaseTransport]
 
 
 class OidcClient:
@@ -69,7 +72,7 @@ class OidcClient:
                     code_verifier=flow.verifier,
                     redirect_uri=self.redirect_uri,
                 )
-            except (httpx2.HTTPError, TimeoutError) as error:
+            except UNREACHABLE as error:
                 raise self._unreachable(error) from error
             except (AuthlibBaseError, ValueError, TypeError) as error:
                 raise SignOnError("invalid", f"the provider did not take the code: {_short(error)}") from error
@@ -172,7 +175,7 @@ class OidcClient:
             response = await client.get(url, headers={"Accept": "application/json"})
             response.raise_for_status()
             found = response.json()
-        except (httpx2.HTTPError, TimeoutError) as error:
+        except UNREACHABLE as error:
             raise self._unreachable(error) from error
         except (AuthlibBaseError, ValueError) as error:
             raise SignOnError("invalid", f"the provider's description of the person: {_short(error)}") from error
@@ -182,11 +185,11 @@ class OidcClient:
 
     async def _get_json(self, url: str) -> dict[str, Any]:
         try:
-            async with httpx2.AsyncClient(transport=self._transport(), timeout=self._timeout_s) as client:
+            async with egress.client(self._transport(), timeout_s=self._timeout_s) as client:
                 response = await client.get(url, headers={"Accept": "application/json"})
                 response.raise_for_status()
                 found = response.json()
-        except (httpx2.HTTPError, TimeoutError) as error:
+        except UNREACHABLE as error:
             raise self._unreachable(error) from error
         except ValueError as error:
             raise SignOnError("unavailable", f"{url} is not JSON") from error
@@ -208,6 +211,7 @@ class OidcClient:
             leeway=0,  # the token is used at once, however short its life
             transport=self._transport(),
             timeout=self._timeout_s,
+            trust_env=False,
         )
 
     def _unreachable(self, error: Exception) -> SignOnError:
@@ -220,6 +224,8 @@ def _audience(client_id: str) -> dict[str, Any]:
 
 def _short(error: Exception) -> str:
     """What kind of error it was; never the text of a provider, which may hold anything."""
+    if isinstance(error, EgressRefusedError):
+        return error.message
     name = getattr(error, "error", None)
     if isinstance(error, httpx2.HTTPStatusError):
         return f"status {error.response.status_code}"

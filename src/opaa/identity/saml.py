@@ -14,6 +14,8 @@ from saml2.config import SPConfig
 from saml2.metadata import entity_descriptor
 from saml2.saml import NAMEID_FORMAT_TRANSIENT
 
+from opaa import egress
+from opaa.egress import EgressRefusedError
 from opaa.errors import SettingsError
 from opaa.identity.external import ExternalIdentity, SignOnError, external_identity, first
 from opaa.identity.flows import Flow
@@ -124,10 +126,12 @@ class SamlClient:
                 raise SignOnError("unavailable", f"{self.provider.metadata_file} cannot be read") from error
         url = self.provider.metadata_url or ""
         try:
-            async with httpx2.AsyncClient(transport=self._transport(), timeout=self._timeout_s) as client:
+            async with egress.client(self._transport(), timeout_s=self._timeout_s) as client:
                 response = await client.get(url)
                 response.raise_for_status()
                 return response.text
+        except EgressRefusedError as error:
+            raise SignOnError("unavailable", error.message) from error
         except (httpx2.HTTPError, TimeoutError) as error:
             raise SignOnError("unavailable", f"{url} cannot be reached: {type(error).__name__}") from error
 

@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from opaa import egress
+from opaa.egress import EgressPolicy
 from opaa.errors import ModelUnavailableError
 from opaa.llm.breaker import Breaker, CircuitOpenError
 from opaa.llm.port import ChatMessage, Usage
@@ -20,6 +22,7 @@ if TYPE_CHECKING:  # pydantic-ai and the client under it take 70 MB: imported wi
     from pydantic_ai.settings import ModelSettings
     from pydantic_ai.usage import RequestUsage
 
+_LONGEST_CALL_S = 600.0  # where a call names no deadline of its own; each does
 _RETRIES = 2  # by the client library: exponential with jitter, obeying Retry-After, and only before the first token
 
 
@@ -81,9 +84,11 @@ class OpenAIChatModel:
         api_key: str | None = None,
         breaker_threshold: int = 5,
         breaker_pause_s: float = 30.0,
+        policy: EgressPolicy | None = None,
     ) -> None:
         self.name = model
         self._base_url = base_url
+        self._policy = policy or EgressPolicy.of([base_url])
         self._api_key = api_key
         self._breaker = Breaker(
             f"chat {model}",
@@ -147,8 +152,11 @@ class OpenAIChatModel:
         from pydantic_ai.profiles.openai import OpenAIModelProfile  # noqa: PLC0415
         from pydantic_ai.providers.openai import OpenAIProvider  # noqa: PLC0415
 
+        http = egress.client(egress.transport(self._policy), timeout_s=_LONGEST_CALL_S)
         # Without a key the client would look for one in the environment, which is not meant for this endpoint.
-        client = AsyncOpenAI(base_url=self._base_url, api_key=self._api_key or "none", max_retries=_RETRIES)
+        client = AsyncOpenAI(
+            base_url=self._base_url, api_key=self._api_key or "none", max_retries=_RETRIES, http_client=http
+        )
         # Otherwise an answer that is cut off between two tokens passes for a whole one.
         profile = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
         return Backend(self.name, provider=OpenAIProvider(openai_client=client), profile=profile)

@@ -1,6 +1,6 @@
 """Embeddings from any endpoint that speaks the OpenAI protocol.
 
-Plain httpx: the one call and its answer are smaller than a client library, which would take 70 MB of every process.
+Plain HTTP: the one call and its answer are smaller than a client library, which would take 70 MB of every process.
 """
 
 import asyncio
@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import numpy as np
 import stamina
 from numpy.typing import NDArray
 
+from opaa import egress
+from opaa.egress import EgressPolicy, EgressRefusedError
 from opaa.errors import EmbedderUnavailableError
 from opaa.llm.breaker import Breaker, CircuitOpenError
 
@@ -61,6 +63,7 @@ class EndpointEmbedder:
         query_timeout_s: float = 5.0,
         breaker_threshold: int = 5,
         breaker_pause_s: float = 30.0,
+        policy: EgressPolicy | None = None,
     ) -> None:
         """Without `dimension` asks the endpoint once for a vector and blocks for that (10 s at most): not for an event
         loop. Raises EmbedderUnavailableError if that fails."""
@@ -74,6 +77,7 @@ class EndpointEmbedder:
         self._batch_size = batch_size
         self._timeout_s = timeout_s
         self._query_timeout_s = query_timeout_s
+        self._policy = policy or EgressPolicy.of([base_url])
         self._breaker = Breaker(
             f"embeddings {model}",
             is_failure=lambda error: isinstance(error, EmbedderUnavailableError),
@@ -81,7 +85,7 @@ class EndpointEmbedder:
             pause_s=breaker_pause_s,
         )
         self.dimension = dimension or self._ask_dimension()
-        self._client = httpx.AsyncClient(headers=self._headers, timeout=timeout_s)
+        self._client = self._open(timeout_s)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """An estimate: a token for every three bytes."""
@@ -126,7 +130,9 @@ class EndpointEmbedder:
     async def _attempt(self, texts: list[str]) -> NDArray[np.float32]:
         try:
             response = await self._client.post(self._url, json=self._payload(texts))
-        except httpx.TransportError as error:
+        except EgressRefusedError as error:
+            raise EmbedderUnavailableError(error.message) from error
+        except httpx2.TransportError as error:
             raise _RetryableError(f"{self._who} cannot be reached ({type(error).__name__}).") from error
         return self._vectors(response, len(texts))
 
@@ -136,19 +142,26 @@ class EndpointEmbedder:
         inputs = [text[:most_chars] or " " for text in texts]
         return {"model": self.name, "input": inputs, "encoding_format": "float"}
 
+    def _open(self, timeout_s: float) -> httpx2.AsyncClient:
+        return egress.client(egress.transport(self._policy), timeout_s=timeout_s, headers=self._headers)
+
     def _ask_dimension(self) -> int:
+        async def ask() -> httpx2.Response:
+            async with self._open(_PROBE_TIMEOUT_S) as client:
+                return await client.post(self._url, json=self._payload(["dimension"]))
+
         try:
-            response = httpx.post(
-                self._url, json=self._payload(["dimension"]), headers=self._headers, timeout=_PROBE_TIMEOUT_S
-            )
-        except httpx.TransportError as error:
+            response = asyncio.run(ask())
+        except EgressRefusedError as error:
+            raise EmbedderUnavailableError(error.message) from error
+        except httpx2.TransportError as error:
             raise EmbedderUnavailableError(
                 f"{self._who} cannot be reached ({type(error).__name__}) to ask for the length of its vectors. "
                 "Set LLM_EMBEDDING_DIMENSION to start without it."
             ) from error
         return len(self._parsed(response)[0])
 
-    def _vectors(self, response: httpx.Response, count: int) -> NDArray[np.float32]:
+    def _vectors(self, response: httpx2.Response, count: int) -> NDArray[np.float32]:
         rows = self._parsed(response)
         if len(rows) != count:
             raise EmbedderUnavailableError(f"{self._who} sent {len(rows)} vectors for {count} texts.")
@@ -165,9 +178,9 @@ class EndpointEmbedder:
             raise EmbedderUnavailableError(f"{self._who} sent a vector without direction (zero, infinite or NaN).")
         return np.asarray(vectors / norms, np.float32)
 
-    def _parsed(self, response: httpx.Response) -> list[list[float]]:
+    def _parsed(self, response: httpx2.Response) -> list[list[float]]:
         """The vectors in the order of the inputs. The endpoint's own words, which may hold a key, are not repeated."""
-        if response.status_code != httpx.codes.OK:
+        if response.status_code != httpx2.codes.OK:
             message = f"{self._who} answered with HTTP {response.status_code} ({response.reason_phrase})."
             if response.status_code in {408, 409, 429} or response.status_code >= 500:
                 raise _RetryableError(message, _retry_after_s(response))
@@ -179,7 +192,7 @@ class EndpointEmbedder:
             raise EmbedderUnavailableError(f"{self._who} sent something that is not a list of vectors.") from error
 
 
-def _retry_after_s(response: httpx.Response) -> float | None:
+def _retry_after_s(response: httpx2.Response) -> float | None:
     """RFC 9110, 10.2.3, in its form of seconds; bounded, since the deadline is short."""
     try:
         seconds = float(response.headers.get("retry-after", ""))

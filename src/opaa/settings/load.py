@@ -17,6 +17,7 @@ from opaa.settings.model import Settings, environment_name, example, yaml_path
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 # Read by parts of the product that run before or outside the settings.
 OTHER_NAMES = {"OPAA_CONFIG"}
+LISTS = {"cors_origins", "egress_allow"}
 YAML_SWITCHES = re.compile(r"^data_sources\.(confluence|email|file_system)\.(enabled|schedule)$")
 
 
@@ -114,7 +115,7 @@ def _read_variable(variable: str, name: str, environment: Mapping[str, str], sou
             return
     if value is None or value == "":
         return
-    sources.values[name] = _split(value) if name == "cors_origins" else value
+    sources.values[name] = _split(value) if name in LISTS else value
     sources.origins[name] = variable if not path else file_variable
 
 
@@ -149,7 +150,7 @@ def _read_file(path: Path, environment: Mapping[str, str], sources: Sources) -> 
         except KeyError as error:
             sources.problems.append(f"{key} in {path} uses ${{{error.args[0]}}}, which is not set")
             continue
-        if name in {"cors_origins"} and isinstance(sources.values[name], str):
+        if name in LISTS and isinstance(sources.values[name], str):
             sources.values[name] = _split(sources.values[name])
         sources.origins[name] = f"{key} in {path}"
 

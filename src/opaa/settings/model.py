@@ -261,6 +261,14 @@ class Settings(BaseModel):
         yaml="security.session_lifetime_s",
         ge=60,
     )
+    egress_allow: tuple[str, ...] = setting(
+        (),
+        "Hosts (`host` or `host:port`) and networks, separated by commas, to which requests may go besides the hosts "
+        "that other settings name (docs/network.md).",
+        env="OPAA_EGRESS_ALLOW",
+        yaml="security.egress_allow",
+        example="login.example.com,10.20.0.0/16",
+    )
     cors_origins: tuple[str, ...] = setting(
         (), "Origins, separated by commas, whose pages may call the API.", yaml="security.cors_origins"
     )
@@ -282,6 +290,14 @@ class Settings(BaseModel):
         ge=1,
         le=50,
     )
+
+    @property
+    def outside_addresses(self) -> list[str]:
+        """Every address of another machine that a setting names and to which HTTP requests go."""
+        found = [self.llm_api_base]
+        for provider in self.sign_on:
+            found.append(provider.issuer if isinstance(provider, OidcProvider) else provider.metadata_url)
+        return [address for address in found if address]
 
     @property
     def sign_on(self) -> tuple[OidcProvider | SamlProvider, ...]:
