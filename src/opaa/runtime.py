@@ -10,12 +10,12 @@ from uuid import UUID
 
 import structlog
 
-from opaa import egress
 from opaa.answering.service import AnswerOptions, AnswerService
 from opaa.db import migrate
 from opaa.db.embedded import EmbeddedPostgres
 from opaa.db.session import Database
-from opaa.egress import EgressPolicy
+from opaa.egress import client as egress
+from opaa.egress.policy import EgressPolicy
 from opaa.errors import SettingsError
 from opaa.extraction.pool import ExtractionPool
 from opaa.extraction.port import Limits
@@ -125,7 +125,7 @@ async def open_runtime(settings: Settings, *, upgrade: bool = True) -> AsyncIter
     """An installation that can answer. Raises EmbedderUnavailableError besides what `open_installation` raises."""
     async with AsyncExitStack() as stack:
         base = await stack.enter_async_context(open_installation(settings, upgrade=upgrade))
-        policy = EgressPolicy.from_settings(settings)
+        policy = egress_policy(settings)
         embedder = await asyncio.to_thread(create_embedder, settings)
         stack.push_async_callback(embedder.close)
         model = create_chat_model(settings)
@@ -188,6 +188,11 @@ async def _first_organization(database: Database) -> tuple[UUID, str | None]:
     return organization_id, await first_admin(database, organization_id)
 
 
+def egress_policy(settings: Settings) -> EgressPolicy:
+    """Where requests may go: to the hosts that settings name, and to those of the list."""
+    return EgressPolicy.of(settings.outside_addresses, settings.egress_allow)
+
+
 def create_embedder(settings: Settings) -> Embedder:
     """The configured embedder. Raises EmbedderUnavailableError or SettingsError. Takes a second or so."""
     if settings.llm_embedding_provider == "openai":
@@ -198,7 +203,7 @@ def create_embedder(settings: Settings) -> Embedder:
             model=settings.llm_embedding_model or "",
             api_key=settings.llm_api_key.get_secret_value() if settings.llm_api_key else None,
             dimension=settings.llm_embedding_dimension,
-            policy=EgressPolicy.from_settings(settings),
+            policy=egress_policy(settings),
         )
     from opaa.llm.bundled_model import ensure_bundled_model  # noqa: PLC0415
     from opaa.llm.centering import CenteredEmbedder  # noqa: PLC0415
@@ -220,5 +225,5 @@ def create_chat_model(settings: Settings) -> ChatModel | None:
         base_url=settings.llm_api_base or "",
         model=settings.llm_model or "",
         api_key=settings.llm_api_key.get_secret_value() if settings.llm_api_key else None,
-        policy=EgressPolicy.from_settings(settings),
+        policy=egress_policy(settings),
     )

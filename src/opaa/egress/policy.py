@@ -8,7 +8,6 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from opaa.errors import UnavailableError
-from opaa.settings import Settings
 
 Address = IPv4Address | IPv6Address
 SETTING = "OPAA_EGRESS_ALLOW"
@@ -22,6 +21,8 @@ NAT64 = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"))
 COMPATIBLE = IPv6Network("::/96")
 # RFC 1918, RFC 6598 (shared by carriers), RFC 4193.
 PRIVATE = tuple(
+    ip_network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+)
     ip_network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 )
 NOT_MACHINES = tuple(ip_network(each) for each in ("192.0.0.0/24", "2001:db8::/32", "3fff::/20"))
@@ -68,11 +69,6 @@ class EgressPolicy:
             hosts[host] = hosts.get(host, frozenset()) | ({port} if port else frozenset())
             private.add(host)
         return cls(hosts, frozenset(private), tuple(networks))
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """What the settings name: the model's endpoint, identity providers, and the list."""
-        return cls.of(settings.outside_addresses, settings.egress_allow)
 
     def check_host(self, host: str, port: int) -> str:
         """The host in one spelling. Raises EgressRefusedError for one that is not named or is oddly written."""

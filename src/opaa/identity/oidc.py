@@ -15,8 +15,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry, extract_compact
 
-from opaa import egress
-from opaa.egress import EgressRefusedError
+from opaa.egress import client as egress
+from opaa.egress.policy import EgressRefusedError
 from opaa.identity.external import ExternalIdentity, SignOnError, external_identity
 from opaa.identity.flows import Flow
 from opaa.settings.identity_providers import OidcProvider

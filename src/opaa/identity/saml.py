@@ -14,8 +14,8 @@ from saml2.config import SPConfig
 from saml2.metadata import entity_descriptor
 from saml2.saml import NAMEID_FORMAT_TRANSIENT
 
-from opaa import egress
-from opaa.egress import EgressRefusedError
+from opaa.egress import client as egress
+from opaa.egress.policy import EgressRefusedError
 from opaa.errors import SettingsError
 from opaa.identity.external import ExternalIdentity, SignOnError, external_identity, first
 from opaa.identity.flows import Flow

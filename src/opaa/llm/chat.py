@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from opaa import egress
-from opaa.egress import EgressPolicy
+from opaa.egress import client as egress
+from opaa.egress.policy import EgressPolicy
 from opaa.errors import ModelUnavailableError
 from opaa.llm.breaker import Breaker, CircuitOpenError
 from opaa.llm.port import ChatMessage, Usage

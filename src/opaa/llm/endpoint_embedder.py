@@ -14,8 +14,8 @@ import numpy as np
 import stamina
 from numpy.typing import NDArray
 
-from opaa import egress
-from opaa.egress import EgressPolicy, EgressRefusedError
+from opaa.egress import client as egress
+from opaa.egress.policy import EgressPolicy, EgressRefusedError
 from opaa.errors import EmbedderUnavailableError
 from opaa.llm.breaker import Breaker, CircuitOpenError
 

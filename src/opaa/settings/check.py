@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from cron_descriptor import get_description
 from pydantic import ValidationError
 
+from opaa.egress.policy import EgressPolicy
 from opaa.errors import SettingsError
 from opaa.settings.identity_providers import OidcProvider
 from opaa.settings.load import InvalidSettingsError, load, misspelt
@@ -103,6 +104,10 @@ def _check_consistency(settings: Settings, report: Report) -> None:
     if settings.database_owner_url and not settings.database_url:
         report.problems.append("DATABASE_OWNER_URL is set without DATABASE_URL")
     _check_sign_on(settings, report)
+    try:
+        EgressPolicy.of((), settings.egress_allow)
+    except ValueError as error:
+        report.problems.append(str(error))
     defaults = Settings()
     for name in Settings.model_fields:
         if not is_used(name) and getattr(settings, name) != getattr(defaults, name):

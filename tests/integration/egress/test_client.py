@@ -9,8 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from opaa import egress
-from opaa.egress import EgressPolicy, EgressRefusedError
+from opaa.egress import client as egress
+from opaa.egress.policy import EgressPolicy, EgressRefusedError
 
 
 @asynccontextmanager
