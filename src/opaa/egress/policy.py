@@ -23,8 +23,6 @@ COMPATIBLE = IPv6Network("::/96")
 PRIVATE = tuple(
     ip_network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 )
-    ip_network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
-)
 NOT_MACHINES = tuple(ip_network(each) for each in ("192.0.0.0/24", "2001:db8::/32", "3fff::/20"))
 
 
