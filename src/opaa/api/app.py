@@ -14,6 +14,7 @@ from opaa import __version__
 from opaa.api import health, problems, scim
 from opaa.api.middleware import RequestMiddleware
 from opaa.api.problems import Problem, problem, response
+from opaa.api.rate_limits import RateLimits
 from opaa.api.v1 import (
     access,
     ask,
@@ -58,7 +59,8 @@ ROUTERS = (
     organization,
 )
 PROBLEMS = {
-    status: {"model": Problem, "content": {problems.MEDIA_TYPE: {}}} for status in (401, 403, 404, 409, 413, 422, 503)
+    status: {"model": Problem, "content": {problems.MEDIA_TYPE: {}}}
+    for status in (400, 401, 403, 404, 409, 413, 422, 429, 503)
 }
 
 
@@ -89,6 +91,7 @@ def create_app(
         swagger_ui_oauth2_redirect_url=None,
         docs_url=None,
     )
+    limits = app.state.rate_limits = RateLimits(settings)
     problems.install(app)
     app.include_router(health.router)
     if settings.enable_api:
@@ -111,7 +114,7 @@ def create_app(
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type"],
         )
-    return RequestMiddleware(app, max_upload_bytes=settings.max_upload_bytes, secure=settings.cookie_secure)
+    return RequestMiddleware(app, settings, limits)
 
 
 def _serve_ui(app: FastAPI) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from opaa.access.models import Workspace
 from opaa.access.permissions import PERMISSIONS
+from opaa.api.rate_limits import Kind, RateLimits
 from opaa.errors import AuthenticationError, InvalidInputError, NotFoundError, PermissionDeniedError
 from opaa.identity import service as identity_service
 from opaa.identity import tokens
@@ -30,6 +31,25 @@ def get_runtime(request: Request) -> Runtime:
 RuntimeDependency = Annotated[Runtime, Depends(get_runtime)]
 
 
+def address_of(request: Request) -> str:
+    """Where a request comes from; proxies that are trusted are seen through (see the middleware)."""
+    return request.client.host if request.client else ""
+
+
+async def count(request: Request, kind: Kind, who: str) -> None:
+    """Count a request against a limit, and have the answer say what is left. Raises RateLimitedError."""
+    limits: RateLimits = request.app.state.rate_limits
+    request.state.rate_limit = await limits.count(kind, who)
+
+
+async def limit_log_ins(request: Request) -> None:
+    """For what gets somebody in: only so often from one address."""
+    await count(request, "login", address_of(request))
+
+
+LimitedLogIn = Depends(limit_log_ins)
+
+
 async def authenticate(request: Request, runtime: RuntimeDependency) -> Identity:
     """The person of a request, by bearer token or session cookie. Raises AuthenticationError."""
     authorization = request.headers.get("authorization", "")
@@ -37,11 +57,13 @@ async def authenticate(request: Request, runtime: RuntimeDependency) -> Identity
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not runtime.settings.api_key_enabled:
             raise AuthenticationError("Only bearer tokens are accepted, where the administrator allows them")
-        address = request.client.host if request.client else ""
-        return await tokens.authenticate_token(runtime.database, runtime.key, token.strip(), address)
+        identity = await tokens.authenticate_token(runtime.database, runtime.key, token.strip(), address_of(request))
+        await count(request, "token", str(identity.token_id))
+        return identity
     cookie = request.cookies.get(SESSION_COOKIE)
     if cookie:
         identity = await identity_service.authenticate_session(runtime.database, runtime.key, cookie)
+        await count(request, "user", str(identity.user_id))
         _check_csrf(request, runtime, identity)
         return identity
     if not runtime.settings.enable_auth:

@@ -1,7 +1,10 @@
 """What surrounds every request: an id, limits on its size, security headers, metrics and the access log."""
 
+import json
 import time
 from collections.abc import MutableMapping
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -9,21 +12,22 @@ from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from opaa.api.client_address import client_address, parse_networks
+from opaa.api.rate_limits import RateLimitedError, RateLimits
 from opaa.db.base import uuid7
+from opaa.settings import Settings
 from opaa.telemetry import metrics
 
 log = structlog.get_logger("opaa.access_log")
 
 API_PREFIX = "/api/v1"  # a router knows its routes without it
 LARGEST_JSON_BYTES = 1024 * 1024
+COUNTED = ("/api/", "/scim/")  # what an address may ask for only so often
+PROBES = ("/livez", "/readyz", "/healthz", "/metrics")
 MULTIPART_OVERHEAD_BYTES = 1024 * 1024
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self';"
     " connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
-DOCS_POLICY = (
-    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
-    " connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -42,13 +46,26 @@ class _TooLargeError(HTTPException):
         super().__init__(413, f"The request is larger than the limit of {limit} bytes")
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A request that is answered before anything looks at it."""
+
+    status: int
+    code: str
+    detail: str
+    retry_after_s: int | None = None
+
+
 class RequestMiddleware:
     """Pure ASGI, so that streams pass through untouched."""
 
-    def __init__(self, app: ASGIApp, *, max_upload_bytes: int, secure: bool) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, limits: RateLimits) -> None:
         self.app = app
-        self.max_upload_bytes = max_upload_bytes
-        self.secure = secure
+        self.max_upload_bytes = settings.max_upload_bytes
+        self.secure = settings.cookie_secure
+        self.trusted_proxies = parse_networks(settings.trusted_proxies)
+        self.hosts = {host.lower() for host in settings.allowed_hosts}
+        self.limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -79,13 +96,13 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            declared = Headers(scope=scope).get("content-length", "0")
-            if declared.isdigit() and int(declared) > limit:
-                await self._refuse(decorated, limit, request_id)
+            refusal = await self._refusal(scope, limit)
+            if refusal is not None:
+                await _send(decorated, refusal, request_id)
             else:
                 await self.app(scope, counted, decorated)
         except _TooLargeError:
-            await self._refuse(decorated, limit, request_id)
+            await _send(decorated, _too_large(limit), request_id)
         finally:
             self._record(scope, status, time.perf_counter() - started)
 
@@ -94,21 +111,29 @@ class RequestMiddleware:
             return self.max_upload_bytes + MULTIPART_OVERHEAD_BYTES
         return LARGEST_JSON_BYTES
 
-    async def _refuse(self, send: Send, limit: int, request_id: str) -> None:
-        body = (
-            '{"type":"urn:opaa:error:too-large","title":"Content Too Large","status":413,"code":"too-large",'
-            f'"detail":"The request is larger than the limit of {limit} bytes","request_id":"{request_id}"}}'
-        ).encode()
-        headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 413, "headers": [*headers, (b"connection", b"close")]})
-        await send({"type": "http.response.body", "body": body})
+    async def _refusal(self, scope: Scope, limit: int) -> Refusal | None:
+        """Why a request is not even looked at, if it is not."""
+        headers = Headers(scope=scope)
+        peer = scope["client"][0] if scope.get("client") else ""
+        address = client_address(peer, headers.getlist("x-forwarded-for"), self.trusted_proxies)
+        scope["client"] = (address, 0)
+        if self.hosts and not scope["path"].startswith(PROBES) and _host(headers.get("host", "")) not in self.hosts:
+            return Refusal(400, "bad-request", "This installation does not answer under that name")
+        if scope["path"].startswith(COUNTED):
+            try:
+                scope["state"]["rate_limit"] = await self.limits.count("address", address)
+            except RateLimitedError as error:
+                return Refusal(429, error.code, error.message, error.retry_after_s)
+        declared = headers.get("content-length", "0")
+        return _too_large(limit) if declared.isdigit() and int(declared) > limit else None
 
     def _decorate(self, scope: Scope, headers: MutableHeaders, request_id: str) -> None:
         headers["X-Request-ID"] = request_id
         for name, value in SECURITY_HEADERS.items():
             headers.setdefault(name, value)
-        policy = DOCS_POLICY if scope["path"] == "/docs" else CONTENT_SECURITY_POLICY
-        headers.setdefault("Content-Security-Policy", policy)
+        headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        for name, value in scope["state"].get("rate_limit", {}).items():
+            headers.setdefault(name, value)
         if self.secure:
             headers.setdefault("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
         if scope["path"].startswith("/api/"):
@@ -122,3 +147,36 @@ class RequestMiddleware:
         metrics.REQUEST_SECONDS.labels(scope["method"], route).observe(seconds)
         if route not in {"/livez", "/readyz", "/metrics"}:
             log.info("request", method=scope["method"], route=route, status=status, took_ms=round(seconds * 1000, 1))
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(413, "too-large", f"The request is larger than the limit of {limit} bytes")
+
+
+def _host(header: str) -> str:
+    """The name of a Host header without its port."""
+    name = header.rpartition(":")[0] if header.rpartition(":")[2].isdigit() and not header.endswith("]") else header
+    return name.lower()
+
+
+async def _send(send: Send, refusal: Refusal, request_id: str) -> None:
+    """A problem document (RFC 9457), and the end of the connection: the rest of the request is not read."""
+    body = json.dumps(
+        {
+            "type": f"urn:opaa:error:{refusal.code}",
+            "title": HTTPStatus(refusal.status).phrase,
+            "status": refusal.status,
+            "code": refusal.code,
+            "detail": refusal.detail,
+            "request_id": request_id,
+        }
+    ).encode()
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    if refusal.retry_after_s is not None:
+        headers.append((b"retry-after", str(refusal.retry_after_s).encode()))
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
+from opaa.api.rate_limits import RateLimitedError
 from opaa.db.session import translate
 from opaa.errors import OpaaError, UnavailableError
 from opaa.identity.service import LockedError
@@ -59,7 +60,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(OpaaError)
     async def deliberate(request: Request, error: OpaaError) -> JSONResponse:
         headers = {}
-        if isinstance(error, LockedError):
+        if isinstance(error, (LockedError, RateLimitedError)):
             headers["Retry-After"] = str(error.retry_after_s)
         elif isinstance(error, UnavailableError):
             headers["Retry-After"] = str(RETRY_AFTER_S)

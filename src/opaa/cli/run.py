@@ -192,6 +192,7 @@ def serve(port: Port = None) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # the middleware reads them, from trusted proxies only
             timeout_graceful_shutdown=STOP_TIMEOUT_S - 5,
             timeout_keep_alive=75,
         )

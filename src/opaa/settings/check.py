@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -104,6 +104,11 @@ def _check_consistency(settings: Settings, report: Report) -> None:
     if settings.database_owner_url and not settings.database_url:
         report.problems.append("DATABASE_OWNER_URL is set without DATABASE_URL")
     _check_sign_on(settings, report)
+    for proxy in settings.trusted_proxies:
+        try:
+            ip_network(proxy, strict=False)
+        except ValueError:
+            report.problems.append(f"OPAA_TRUSTED_PROXIES: {proxy} is no address or network, such as 10.0.0.0/8")
     try:
         EgressPolicy.of((), settings.egress_allow)
     except ValueError as error:

@@ -17,7 +17,7 @@ from opaa.settings.model import Settings, environment_name, example, yaml_path
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 # Read by parts of the product that run before or outside the settings.
 OTHER_NAMES = {"OPAA_CONFIG"}
-LISTS = {"cors_origins", "egress_allow"}
+LISTS = {"cors_origins", "egress_allow", "trusted_proxies", "allowed_hosts"}
 YAML_SWITCHES = re.compile(r"^data_sources\.(confluence|email|file_system)\.(enabled|schedule)$")
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import limits
 from croniter import croniter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
@@ -56,6 +57,17 @@ def cron(expression: str) -> str:
     return expression
 
 
+def rate(text: str) -> str:
+    if text == "off":
+        return text
+    try:
+        limits.parse(text)
+    except ValueError:
+        raise ValueError("must read like 600/minute, or off") from None
+    return text
+
+
+RateLimit = Annotated[str, AfterValidator(rate)]
 AbsolutePath = Annotated[Path, AfterValidator(absolute)]
 CronExpression = Annotated[str, AfterValidator(cron)]
 
@@ -111,7 +123,7 @@ class Settings(BaseModel):
         yaml="database.pool_size",
         ge=2,
     )
-    redis_url: SecretStr | None = setting(None, "Shared cache and limits.", yaml="redis.url", used=False)
+    redis_url: SecretStr | None = setting(None, "Redis for limits that all processes share.", yaml="redis.url")
 
     llm_provider: Literal["none", "openai"] = setting(
         "none",
@@ -268,6 +280,41 @@ class Settings(BaseModel):
         env="OPAA_EGRESS_ALLOW",
         yaml="security.egress_allow",
         example="login.example.com,10.20.0.0/16",
+    )
+    rate_limit_user: RateLimit = setting(
+        "1200/minute",
+        "Requests of one person, such as `600/minute`; `off` for no limit.",
+        env="OPAA_RATE_LIMIT_USER",
+        yaml="limits.rate.user",
+    )
+    rate_limit_token: RateLimit = setting(
+        "1200/minute", "Requests with one API token.", env="OPAA_RATE_LIMIT_TOKEN", yaml="limits.rate.token"
+    )
+    rate_limit_address: RateLimit = setting(
+        "6000/minute",
+        "Requests from one address, which many people may share.",
+        env="OPAA_RATE_LIMIT_ADDRESS",
+        yaml="limits.rate.address",
+    )
+    rate_limit_login: RateLimit = setting(
+        "120/minute",
+        "Attempts to log in from one address; locks after wrong passwords come on top.",
+        env="OPAA_RATE_LIMIT_LOGIN",
+        yaml="limits.rate.login",
+    )
+    trusted_proxies: tuple[str, ...] = setting(
+        (),
+        "Addresses and networks, separated by commas, of the proxies whose X-Forwarded-For is believed.",
+        env="OPAA_TRUSTED_PROXIES",
+        yaml="server.trusted_proxies",
+        example="10.0.0.0/8",
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        (),
+        "Names, separated by commas, under which the API and the UI answer. Unset: under any.",
+        env="OPAA_ALLOWED_HOSTS",
+        yaml="server.allowed_hosts",
+        example="opaa.example.com",
     )
     cors_origins: tuple[str, ...] = setting(
         (), "Origins, separated by commas, whose pages may call the API.", yaml="security.cors_origins"

@@ -190,7 +190,7 @@ def test_the_reference_page_is_up_to_date() -> None:
 def test_fields_that_sound_like_secrets_are_secrets() -> None:
     for name in Settings.model_fields:
         if any(part in name for part in ("password", "secret", "token")) and not name.endswith(("_tokens", "_name")):
-            assert is_secret(name) or name.startswith("llm_max"), name
+            assert is_secret(name) or name.startswith(("llm_max", "rate_limit")), name
 
 
 def test_yaml_types_are_kept() -> None:

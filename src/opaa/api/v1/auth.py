@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from opaa import __version__
 from opaa.access.permissions import PERMISSIONS
-from opaa.api.dependencies import SESSION_COOKIE, CurrentIdentity, RuntimeDependency
+from opaa.api.dependencies import SESSION_COOKIE, CurrentIdentity, LimitedLogIn, RuntimeDependency, address_of
 from opaa.api.schemas import Input, Named
 from opaa.db.session import TenantContext
 from opaa.errors import PermissionDeniedError
@@ -105,7 +105,7 @@ async def describe(runtime: Runtime, identity: Identity) -> Me:
     )
 
 
-@router.post("/login")
+@router.post("/login", dependencies=[LimitedLogIn])
 async def log_in(body: Login, request: Request, response: Response, runtime: RuntimeDependency) -> Me:
     """Start a session; its cookie cannot be read by scripts. Too many wrong passwords lock the account for a while."""
     if runtime.settings.auth_type != "local":
@@ -119,7 +119,7 @@ async def log_in(body: Login, request: Request, response: Response, runtime: Run
         code=body.code,
         lifetime_s=runtime.settings.session_lifetime_s,
         user_agent=request.headers.get("user-agent", ""),
-        address=request.client.host if request.client else "",
+        address=address_of(request),
     )
     identity = await service.authenticate_session(runtime.database, runtime.key, cookie)
     response.set_cookie(
@@ -153,7 +153,7 @@ async def change_password(body: PasswordChange, identity: CurrentIdentity, runti
     await service.change_password(runtime.database, identity, body.current_password, body.new_password)
 
 
-@router.post("/reset-password", status_code=204)
+@router.post("/reset-password", status_code=204, dependencies=[LimitedLogIn])
 async def reset_password(body: PasswordReset, runtime: RuntimeDependency) -> None:
     """Choose a new password with the token of a reset link; every session ends. Needs no log-in."""
     await users.reset_with_token(runtime.database, runtime.key, body.token, body.new_password)

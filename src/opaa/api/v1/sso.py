@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from opaa.api.dependencies import SESSION_COOKIE, RuntimeDependency
+from opaa.api.dependencies import SESSION_COOKIE, LimitedLogIn, RuntimeDependency, address_of
 from opaa.db.base import utc_now
 from opaa.errors import NotFoundError, UnavailableError
 from opaa.identity import flows, provisioning, sessions
@@ -66,7 +66,9 @@ async def providers(runtime: RuntimeDependency) -> LoginMethods:
     return LoginMethods(password=runtime.settings.auth_type == "local", providers=listed)
 
 
-@router.get("/sso/{name}/start", status_code=303, responses=REDIRECTS, response_class=Response)
+@router.get(
+    "/sso/{name}/start", dependencies=[LimitedLogIn], status_code=303, responses=REDIRECTS, response_class=Response
+)
 async def start(name: ProviderName, request: Request, runtime: RuntimeDependency, next: NextPath = None) -> Response:
     """Send the browser to the provider. Needs no log-in."""
     flow = flows.new_flow(name, next)
@@ -79,7 +81,9 @@ async def start(name: ProviderName, request: Request, runtime: RuntimeDependency
     return answer
 
 
-@router.get("/oidc/{name}/callback", status_code=303, responses=REDIRECTS, response_class=Response)
+@router.get(
+    "/oidc/{name}/callback", dependencies=[LimitedLogIn], status_code=303, responses=REDIRECTS, response_class=Response
+)
 async def callback(
     name: ProviderName,
     request: Request,
@@ -96,7 +100,12 @@ async def callback(
         return await _refused(runtime, request, name, problem, flows.flow_id(answer.state))
 
 
-@router.post("/oidc/{name}/backchannel-logout", response_class=Response, responses={400: {"description": "No."}})
+@router.post(
+    "/oidc/{name}/backchannel-logout",
+    dependencies=[LimitedLogIn],
+    response_class=Response,
+    responses={400: {"description": "No."}},
+)
 async def backchannel_logout(
     name: ProviderName, runtime: RuntimeDependency, logout_token: Annotated[str, Form(max_length=20_000)]
 ) -> Response:
@@ -128,7 +137,9 @@ async def metadata(name: ProviderName, runtime: RuntimeDependency) -> Response:
     return Response(await _saml_client(runtime, name).metadata(), media_type=SAML_METADATA)
 
 
-@router.post("/saml/{name}/acs", status_code=303, responses=REDIRECTS, response_class=Response)
+@router.post(
+    "/saml/{name}/acs", dependencies=[LimitedLogIn], status_code=303, responses=REDIRECTS, response_class=Response
+)
 async def assertion_consumer_service(
     name: ProviderName,
     request: Request,
@@ -155,7 +166,9 @@ async def assertion_consumer_service(
     return answer
 
 
-@router.get("/saml/{name}/complete", status_code=303, responses=REDIRECTS, response_class=Response)
+@router.get(
+    "/saml/{name}/complete", dependencies=[LimitedLogIn], status_code=303, responses=REDIRECTS, response_class=Response
+)
 async def complete(
     name: ProviderName, request: Request, runtime: RuntimeDependency, flow: Annotated[str, Query(max_length=100)] = ""
 ) -> Response:
@@ -206,7 +219,7 @@ async def _log_in(runtime: Runtime, request: Request, flow: Flow, external: Exte
         external,
         lifetime_s=runtime.settings.session_lifetime_s,
         user_agent=request.headers.get("user-agent", ""),
-        address=request.client.host if request.client else "",
+        address=address_of(request),
     )
     answer = _redirect(flow.next)
     answer.delete_cookie(FLOW_COOKIE + flow.id, path=AUTH_PATH)
@@ -232,7 +245,7 @@ async def _refused(
         await _organization_id(runtime, name),
         name,
         error,
-        {"address": request.client.host if request.client else ""},
+        {"address": address_of(request)},
     )
     answer = _redirect(f"/login?error=sso-{error.reason}")
     if flow_id:
