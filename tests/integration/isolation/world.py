@@ -9,13 +9,14 @@ from uuid import UUID
 
 import httpx
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from opaa.access.groups import create_group
 from opaa.access.models import Workspace
 from opaa.access.permissions import SCOPES
 from opaa.api.app import create_app
 from opaa.db.base import uuid7
-from opaa.db.session import Database
+from opaa.db.session import Database, TenantContext
 from opaa.extraction.port import Extracted
 from opaa.identity.models import User as UserRow
 from opaa.identity.service import create_user
@@ -66,6 +67,33 @@ class Organization:
     @property
     def system(self) -> Any:
         return self.tenant.system
+
+
+ORPHANS = (
+    "SELECT count(DISTINCT a.document_id) FROM attributes a"
+    " WHERE NOT EXISTS (SELECT FROM documents d WHERE d.id = a.document_id)"
+)
+FURNITURE = (
+    "INSERT INTO users (id, organization_id, login, login_key) VALUES (:u, :o, :n, :n)",
+    "INSERT INTO groups (id, organization_id, name) VALUES (:g, :o, :n)",
+    "INSERT INTO group_members (organization_id, group_id, user_id) VALUES (:o, :g, :u)",
+    "INSERT INTO workspace_groups (organization_id, workspace_id, group_id, role) VALUES (:o, :w, :g, 'viewer')",
+    "INSERT INTO workspace_members (organization_id, workspace_id, user_id, role) VALUES (:o, :w, :u, 'viewer')",
+    "INSERT INTO sessions (id, organization_id, user_id, secret_hash, expires_at) VALUES (:id, :o, :u, :b, now())",
+    "INSERT INTO login_attempts (organization_id, login_hash) VALUES (:o, :b)",
+    "INSERT INTO user_identities (id, organization_id, user_id, provider, issuer, subject)"
+    " VALUES (:id, :o, :u, 'p', 'i', :n)",
+    "INSERT INTO used_nonces (organization_id, nonce, expires_at) VALUES (:o, :b, now())",
+    "INSERT INTO tag_rules (id, organization_id, workspace_id, position, tag, principals)"
+    " VALUES (:id, :o, :w, 1000, :n, '{}')",
+    "INSERT INTO source_runs (id, organization_id, source_id, state) VALUES (:id, :o, :s, 'succeeded')",
+    "INSERT INTO usage_records (id, organization_id, kind) VALUES (:id, :o, 'ask')",
+    "INSERT INTO audit_private (audit_id, organization_id, salt, data)"
+    " SELECT max(id), :o, :b, '{}' FROM audit_log ON CONFLICT DO NOTHING",
+    "INSERT INTO audit_chain (organization_id, sequence, audit_id, hash)"
+    " SELECT :o, 1, max(id), :b FROM audit_log ON CONFLICT DO NOTHING",
+    "INSERT INTO audit_shipments (organization_id, receiver, sequence) VALUES (:o, 'r', 0) ON CONFLICT DO NOTHING",
+)
 
 
 class World:
@@ -129,6 +157,22 @@ class World:
                         session, organization.tenant.organization_id, f"{name} {uuid7()}", actor="system"
                     )
                     organization.reference.groups[str(group.id)] = set()
+
+                await self.furnish(session, organization)
+
+    async def furnish(self, session: AsyncSession, organization: Organization) -> None:
+        """A row in each table that the examples leave empty, about somebody and a group that they never name."""
+        values = {
+            "o": organization.tenant.organization_id,
+            "u": uuid7(),
+            "w": organization.tenant.workspace_id,
+            "s": organization.sources[str(organization.tenant.workspace_id)].id,
+            "g": uuid7(),
+            "n": f"extra-{uuid7()}",
+            "b": uuid7().bytes,
+        }
+        for statement in FURNITURE:
+            await session.execute(text(statement), {**values, "id": uuid7()})
 
     async def end(self) -> None:
         for organization in self.organizations:
@@ -232,6 +276,13 @@ class World:
                     query = text(f"SELECT count(*) FROM {table} WHERE organization_id <> :own")
                     strange = await session.scalar(query, {"own": organization.tenant.organization_id})
                     assert strange == 0, f"{table} shows {strange} rows of another organization"
+                visible = await session.scalar(text("SELECT count(*) FROM organizations"))
+                assert visible == 1, "organizations shows another organization"
+            for user in organization.reference.users:
+                context = TenantContext(organization.tenant.organization_id, (f"user:{user}",))
+                async with self.database.session(context) as session:
+                    orphans = await session.scalar(text(ORPHANS))
+                    assert orphans == 0, f"attributes of {orphans} documents that {user} may not read"
 
     async def tenant_tables(self) -> list[str]:
         """Every table with a column for the organization, from the catalogue; without partitions."""
