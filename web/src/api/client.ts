@@ -2,6 +2,16 @@ import type { components } from "./generated/schema";
 
 type Schemas = components["schemas"];
 export type Me = Schemas["Me"];
+export type Session = Schemas["SessionOut"];
+export type TwoStepSecret = Schemas["TwoStepSecret"];
+export type Token = Schemas["TokenOut"];
+export type NewToken = Schemas["NewTokenOut"];
+export type Operation = Schemas["OperationOut"];
+export type Member = Schemas["MemberOut"];
+export type ServiceAccount = Schemas["ServiceAccountOut"];
+export type Explanation = Schemas["ExplanationOut"];
+export type Organization = Schemas["OrganizationOut"];
+export type Permissions = Schemas["PermissionsOut"];
 export type LoginMethods = Schemas["LoginMethods"];
 export type Answer = Schemas["AnswerOut"];
 export type Citation = Schemas["CitationOut"];

@@ -9,6 +9,7 @@ import { EmptyState, Loading } from "./states";
 const DocumentsPage = lazy(() => import("../features/documents/DocumentsPage"));
 const DocumentPage = lazy(() => import("../features/documents/DocumentPage"));
 const AdminPage = lazy(() => import("../features/admin/AdminPage"));
+const AccountPage = lazy(() => import("../features/account/AccountPage"));
 const SourcesPage = lazy(() => import("../features/sources/SourcesPage"));
 
 const texts = { en: { lost: "There is no such page" }, de: { lost: "Diese Seite gibt es nicht" } };
@@ -29,6 +30,7 @@ export function App() {
           <Route path="documents/:documentId" element={<DocumentPage />} />
           <Route path="sources" element={<SourcesPage />} />
           <Route path="admin/:tab?" element={<AdminPage />} />
+          <Route path="account/:tab?" element={<AccountPage />} />
           <Route path="login" element={<Navigate to="/" replace />} />
           <Route path="*" element={<NotFound />} />
         </Routes>

@@ -33,6 +33,8 @@ const texts = {
     admin: "Administration",
     account: "Account",
     password: "Change password",
+    security: "Sessions and two-step log-in",
+    tokens: "API tokens",
     logout: "Log out",
     light: "Light",
     dark: "Dark",
@@ -51,6 +53,8 @@ const texts = {
     admin: "Verwaltung",
     account: "Konto",
     password: "Passwort ändern",
+    security: "Sitzungen und zwei Schritte",
+    tokens: "API-Token",
     logout: "Abmelden",
     light: "Hell",
     dark: "Dunkel",
@@ -159,6 +163,12 @@ function AccountMenu() {
           <Menu.Label>
             {me.user.display_name} · {me.organization.name}
           </Menu.Label>
+          <Menu.Item component={Link} to="/account/security">
+            {t("security")}
+          </Menu.Item>
+          <Menu.Item component={Link} to="/account/tokens">
+            {t("tokens")}
+          </Menu.Item>
           <Menu.Item onClick={() => setDialog(true)}>{t("password")}</Menu.Item>
           <Menu.Divider />
           <Menu.Label>{t("appearance")}</Menu.Label>

@@ -5,8 +5,12 @@ import { useTexts } from "../../app/i18n";
 import { EmptyState } from "../../app/states";
 import { useMe } from "../auth/session";
 import { AuditPanel } from "./AuditPanel";
+import { ExplainView } from "./ExplainView";
 import { GroupsPanel } from "./GroupsPanel";
+import { OrganizationPanel } from "./OrganizationPanel";
 import { PeoplePanel } from "./PeoplePanel";
+import { ServiceAccountsPanel } from "./ServiceAccountsPanel";
+import { WorkspacesPanel } from "./WorkspacesPanel";
 
 const texts = {
   en: {
@@ -14,6 +18,10 @@ const texts = {
     people: "People",
     groups: "Groups",
     audit: "Audit log",
+    workspaces: "Workspaces",
+    services: "Service accounts",
+    explain: "Explain access",
+    organization: "Organization",
     denied: "This is not for your role",
   },
   de: {
@@ -21,11 +29,15 @@ const texts = {
     people: "Personen",
     groups: "Gruppen",
     audit: "Protokoll",
+    workspaces: "Arbeitsbereiche",
+    services: "Dienstkonten",
+    explain: "Zugriff erklären",
+    organization: "Organisation",
     denied: "Das ist nichts für Ihre Rolle",
   },
 };
 
-/** Accounts, groups and the audit log, as far as one's role shows them. */
+/** Everything that is administered, as far as one's role shows it. */
 export default function AdminPage() {
   const t = useTexts(texts);
   const { can } = useMe();
@@ -34,7 +46,11 @@ export default function AdminPage() {
   const panels = [
     { name: "people" as const, operation: "users:read", panel: <PeoplePanel /> },
     { name: "groups" as const, operation: "groups:read", panel: <GroupsPanel /> },
+    { name: "workspaces" as const, operation: "workspaces:write", panel: <WorkspacesPanel /> },
+    { name: "services" as const, operation: "service-accounts:read", panel: <ServiceAccountsPanel /> },
+    { name: "explain" as const, operation: "access:explain", panel: <ExplainView /> },
     { name: "audit" as const, operation: "audit:read", panel: <AuditPanel /> },
+    { name: "organization" as const, operation: "organization:write", panel: <OrganizationPanel /> },
   ].filter((each) => can.operations.includes(each.operation));
   const first = panels[0];
   if (!first) return <EmptyState title={t("denied")} />;

@@ -7,7 +7,9 @@ import { get, type DocumentInfo, type DocumentText } from "../../api/client";
 import { fileName, formatBytes, formatDate } from "../../app/format";
 import { useLanguage, useTexts } from "../../app/i18n";
 import { Loading, ProblemAlert } from "../../app/states";
+import { useMe } from "../auth/session";
 import { around } from "./highlight";
+import { PermissionsPanel } from "./PermissionsPanel";
 
 const texts = {
   en: {
@@ -39,6 +41,7 @@ const WINDOW_CHARS = 100_000;
 export default function DocumentPage() {
   const t = useTexts(texts);
   const { language } = useLanguage();
+  const me = useMe();
   const { documentId } = useParams();
   const [search] = useSearchParams();
   const start = Number(search.get("start") ?? 0);
@@ -68,6 +71,8 @@ export default function DocumentPage() {
 
   if (info.error) return <ProblemAlert error={info.error} retry={() => void info.refetch()} />;
   if (!info.data) return <Loading />;
+  const workspace = me.workspaces.find((each) => each.id === info.data.workspace.id);
+  const mayShare = workspace?.operations.includes("documents:share") ?? false;
   const whole = text.data?.pages.map((page) => page.text).join("") ?? "";
   const parts = end > start ? around(whole, start, end) : { before: whole, quote: "", after: "" };
   const rows: [string, string][] = [
@@ -109,6 +114,7 @@ export default function DocumentPage() {
           ))}
         </Table.Tbody>
       </Table>
+      {mayShare && <PermissionsPanel document={info.data} />}
       {text.error && <ProblemAlert error={text.error} retry={() => void text.refetch()} />}
       {text.isPending && <Loading />}
       {loaded && (

@@ -1,0 +1,154 @@
+import { Badge, Button, Group, Paper, Stack, TagsInput, Text, Title } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+
+import { change, get, type DocumentInfo, type Permissions } from "../../api/client";
+import { useTexts } from "../../app/i18n";
+import { Loading, ProblemAlert } from "../../app/states";
+import { useAction } from "../../app/useAction";
+import { ExplainView } from "../admin/ExplainView";
+import { usePrincipalNames } from "../admin/principalNames";
+import { PrincipalSelect } from "../admin/Principals";
+import { useMe } from "../auth/session";
+
+const texts = {
+  en: {
+    title: "Who may read this",
+    nobody: "Nobody but the organization's owners and admins can find out that it exists.",
+    bySource: "by its source",
+    byRule: "by a tag's rule",
+    byDocument: "set here",
+    remove: "Take {name} away",
+    inherit: "As the source and the tags say",
+    tags: "Tags",
+    tagsHint: "Rules of the workspace may decide by them who can read it.",
+    save: "Save tags",
+    add: "Let somebody read it",
+    explain: "Why can, or cannot, somebody read it?",
+  },
+  de: {
+    title: "Wer das lesen darf",
+    nobody: "Außer Eigentümern und Admins der Organisation erfährt niemand, dass es das gibt.",
+    bySource: "durch die Quelle",
+    byRule: "durch die Regel einer Marke",
+    byDocument: "hier festgelegt",
+    remove: "{name} ausschließen",
+    inherit: "Wie Quelle und Marken es sagen",
+    tags: "Marken",
+    tagsHint: "Regeln des Arbeitsbereichs können danach entscheiden, wer es lesen darf.",
+    save: "Marken speichern",
+    add: "Jemanden lesen lassen",
+    explain: "Warum kann es jemand lesen, oder nicht?",
+  },
+};
+
+/** Who may read a document and why, for those who may change it. */
+export function PermissionsPanel({ document }: { document: DocumentInfo }) {
+  const t = useTexts(texts);
+  const me = useMe();
+  const query = useQuery({
+    queryKey: ["permissions", document.id],
+    queryFn: () => get<Permissions>(`/documents/${document.id}/permissions`),
+  });
+  return (
+    <Paper withBorder p="md" component="section" aria-label={t("title")}>
+      <Stack>
+        <Title order={2} size="h4">
+          {t("title")}
+        </Title>
+        {query.isPending && <Loading />}
+        {query.error && <ProblemAlert error={query.error} retry={() => void query.refetch()} />}
+        {query.data && <Editor key={query.dataUpdatedAt} document={document} permissions={query.data} />}
+        {me.can.operations.includes("access:explain") && (
+          <>
+            <Title order={3} size="h5">
+              {t("explain")}
+            </Title>
+            <ExplainView document={document.id} />
+          </>
+        )}
+      </Stack>
+    </Paper>
+  );
+}
+
+function Editor({ document, permissions }: { document: DocumentInfo; permissions: Permissions }) {
+  const t = useTexts(texts);
+  const nameOf = usePrincipalNames();
+  const { run, busy, problem } = useAction("permissions");
+  const [tags, setTags] = useState(permissions.own_tags);
+  const origin = permissions.origin;
+  const set = (principals: string[] | null, ownTags: string[]) =>
+    run(() => change("PUT", `/documents/${document.id}/permissions`, { principals, tags: ownTags }));
+  const own = permissions.own_principals;
+
+  return (
+    <Stack>
+      {problem !== null && <ProblemAlert error={problem} />}
+      <Group>
+        {permissions.principals.map((principal) => (
+          <Badge
+            key={principal}
+            variant="light"
+            tt="none"
+            rightSection={
+              permissions.principals.length > 1 && (
+                <button
+                  type="button"
+                  className="plain"
+                  aria-label={t("remove", { name: nameOf(principal) })}
+                  onClick={() =>
+                    void set(
+                      permissions.principals.filter((each) => each !== principal),
+                      permissions.own_tags,
+                    )
+                  }
+                >
+                  ×
+                </button>
+              )
+            }
+          >
+            {nameOf(principal)}
+          </Badge>
+        ))}
+        <Text size="sm" c="dimmed">
+          {t(origin === "document" ? "byDocument" : origin === "source" ? "bySource" : "byRule")}
+        </Text>
+      </Group>
+      {permissions.principals.length === 0 && <Text size="sm">{t("nobody")}</Text>}
+      <PrincipalSelect
+        label={t("add")}
+        workspace={document.workspace.id}
+        onChoose={(principal) =>
+          void set([...new Set([...permissions.principals, principal])], permissions.own_tags)
+        }
+      />
+      {own && (
+        <Group>
+          <Button
+            variant="default"
+            size="xs"
+            loading={busy}
+            onClick={() => void set(null, permissions.own_tags)}
+          >
+            {t("inherit")}
+          </Button>
+        </Group>
+      )}
+      <Group align="flex-end">
+        <TagsInput
+          flex={1}
+          label={t("tags")}
+          description={t("tagsHint")}
+          value={tags}
+          onChange={setTags}
+          maxTags={20}
+        />
+        <Button variant="default" loading={busy} onClick={() => void set(own ?? null, tags)}>
+          {t("save")}
+        </Button>
+      </Group>
+    </Stack>
+  );
+}
