@@ -99,63 +99,65 @@ export function ServiceAccountsPanel() {
       {query.error && <ProblemAlert error={query.error} retry={() => void query.refetch()} />}
       {query.data?.items.length === 0 && <EmptyState title={t("empty")} />}
       {query.data && query.data.items.length > 0 && (
-        <Table>
-          <Table.Thead>
-            <Table.Tr>
-              <Table.Th>{t("account")}</Table.Th>
-              <Table.Th>{t("role")}</Table.Th>
-              <Table.Td />
-            </Table.Tr>
-          </Table.Thead>
-          <Table.Tbody>
-            {query.data.items.map((account) => (
-              <Table.Tr key={account.id}>
-                <Table.Td style={{ overflowWrap: "anywhere" }}>
-                  {account.login} {account.disabled && <Badge color="gray">{t("disabled")}</Badge>}
-                </Table.Td>
-                <Table.Td>{account.role}</Table.Td>
-                <Table.Td>
-                  <Group gap="xs">
-                    <Button
-                      size="xs"
-                      variant="default"
-                      aria-label={t("tokensOf", { login: account.login })}
-                      onClick={() => setOpened(account)}
-                    >
-                      {t("tokens")}
-                    </Button>
-                    {mayWrite && (
-                      <>
-                        <Button
-                          size="xs"
-                          variant="default"
-                          onClick={() =>
-                            void run(() =>
-                              change("PATCH", `/service-accounts/${account.id}`, {
-                                disabled: !account.disabled,
-                              }),
-                            )
-                          }
-                        >
-                          {t(account.disabled ? "enable" : "disable")}
-                        </Button>
-                        <Button
-                          size="xs"
-                          color="red"
-                          variant="light"
-                          aria-label={t("deleteThis", { login: account.login })}
-                          onClick={() => setDoomed(account)}
-                        >
-                          {t("delete")}
-                        </Button>
-                      </>
-                    )}
-                  </Group>
-                </Table.Td>
+        <Table.ScrollContainer minWidth={460}>
+          <Table>
+            <Table.Thead>
+              <Table.Tr>
+                <Table.Th>{t("account")}</Table.Th>
+                <Table.Th>{t("role")}</Table.Th>
+                <Table.Td />
               </Table.Tr>
-            ))}
-          </Table.Tbody>
-        </Table>
+            </Table.Thead>
+            <Table.Tbody>
+              {query.data.items.map((account) => (
+                <Table.Tr key={account.id}>
+                  <Table.Td style={{ overflowWrap: "anywhere" }}>
+                    {account.login} {account.disabled && <Badge color="gray">{t("disabled")}</Badge>}
+                  </Table.Td>
+                  <Table.Td>{account.role}</Table.Td>
+                  <Table.Td>
+                    <Group gap="xs">
+                      <Button
+                        size="xs"
+                        variant="default"
+                        aria-label={t("tokensOf", { login: account.login })}
+                        onClick={() => setOpened(account)}
+                      >
+                        {t("tokens")}
+                      </Button>
+                      {mayWrite && (
+                        <>
+                          <Button
+                            size="xs"
+                            variant="default"
+                            onClick={() =>
+                              void run(() =>
+                                change("PATCH", `/service-accounts/${account.id}`, {
+                                  disabled: !account.disabled,
+                                }),
+                              )
+                            }
+                          >
+                            {t(account.disabled ? "enable" : "disable")}
+                          </Button>
+                          <Button
+                            size="xs"
+                            color="red"
+                            variant="light"
+                            aria-label={t("deleteThis", { login: account.login })}
+                            onClick={() => setDoomed(account)}
+                          >
+                            {t("delete")}
+                          </Button>
+                        </>
+                      )}
+                    </Group>
+                  </Table.Td>
+                </Table.Tr>
+              ))}
+            </Table.Tbody>
+          </Table>
+        </Table.ScrollContainer>
       )}
       {opened && (
         <Modal

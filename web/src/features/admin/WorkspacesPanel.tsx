@@ -98,39 +98,41 @@ export function WorkspacesPanel() {
       {query.error && <ProblemAlert error={query.error} retry={() => void query.refetch()} />}
       {query.data?.items.length === 0 && <EmptyState title={t("empty")} />}
       {query.data && query.data.items.length > 0 && (
-        <Table>
-          <Table.Thead>
-            <Table.Tr>
-              <Table.Th>{t("workspace")}</Table.Th>
-              <Table.Th>{t("documents")}</Table.Th>
-              <Table.Th>{t("mine")}</Table.Th>
-              <Table.Td />
-            </Table.Tr>
-          </Table.Thead>
-          <Table.Tbody>
-            {query.data.items.map((workspace) => (
-              <Table.Tr key={workspace.id}>
-                <Table.Td style={{ overflowWrap: "anywhere" }}>{workspace.name}</Table.Td>
-                <Table.Td>{workspace.document_count}</Table.Td>
-                <Table.Td>
-                  <Badge variant="outline">{workspace.role}</Badge>
-                </Table.Td>
-                <Table.Td>
-                  {workspace.role === "admin" && (
-                    <Button
-                      size="xs"
-                      variant="default"
-                      aria-label={t("open", { name: workspace.name })}
-                      onClick={() => setOpened(workspace)}
-                    >
-                      {t("members")}
-                    </Button>
-                  )}
-                </Table.Td>
+        <Table.ScrollContainer minWidth={460}>
+          <Table>
+            <Table.Thead>
+              <Table.Tr>
+                <Table.Th>{t("workspace")}</Table.Th>
+                <Table.Th>{t("documents")}</Table.Th>
+                <Table.Th>{t("mine")}</Table.Th>
+                <Table.Td />
               </Table.Tr>
-            ))}
-          </Table.Tbody>
-        </Table>
+            </Table.Thead>
+            <Table.Tbody>
+              {query.data.items.map((workspace) => (
+                <Table.Tr key={workspace.id}>
+                  <Table.Td style={{ overflowWrap: "anywhere" }}>{workspace.name}</Table.Td>
+                  <Table.Td>{workspace.document_count}</Table.Td>
+                  <Table.Td>
+                    <Badge variant="outline">{workspace.role}</Badge>
+                  </Table.Td>
+                  <Table.Td>
+                    {workspace.role === "admin" && (
+                      <Button
+                        size="xs"
+                        variant="default"
+                        aria-label={t("open", { name: workspace.name })}
+                        onClick={() => setOpened(workspace)}
+                      >
+                        {t("members")}
+                      </Button>
+                    )}
+                  </Table.Td>
+                </Table.Tr>
+              ))}
+            </Table.Tbody>
+          </Table>
+        </Table.ScrollContainer>
       )}
       {opened && <Members workspace={opened} onClose={() => setOpened(null)} />}
     </Stack>
@@ -140,7 +142,8 @@ export function WorkspacesPanel() {
 function Members({ workspace, onClose }: { workspace: Workspace; onClose: () => void }) {
   const t = useTexts(texts);
   const me = useMe();
-  const { run, busy, problem } = useAction("members", "workspaces", "me");
+  const { run, problem } = useAction("members");
+  const whole = useAction("workspaces", "me");
   const [name, setName] = useState(workspace.name);
   const [doomed, setDoomed] = useState("");
   const path = `/workspaces/${workspace.id}`;
@@ -154,6 +157,7 @@ function Members({ workspace, onClose }: { workspace: Workspace; onClose: () => 
     <Modal opened onClose={onClose} title={t("open", { name: workspace.name })} size="lg">
       <Stack>
         {problem !== null && <ProblemAlert error={problem} />}
+        {whole.problem !== null && <ProblemAlert error={whole.problem} />}
         {query.isPending && <Loading />}
         {query.error && <ProblemAlert error={query.error} retry={() => void query.refetch()} />}
         {query.data?.items.length === 0 && <Text size="sm">{t("nobody")}</Text>}
@@ -196,9 +200,11 @@ function Members({ workspace, onClose }: { workspace: Workspace; onClose: () => 
           />
           <Button
             variant="default"
-            loading={busy}
+            loading={whole.busy}
             disabled={!name.trim() || name === workspace.name}
-            onClick={() => void run(() => change("PATCH", path, { name })).then((done) => done && onClose())}
+            onClick={() =>
+              void whole.run(() => change("PATCH", path, { name })).then((done) => done && onClose())
+            }
           >
             {t("rename")}
           </Button>
@@ -213,9 +219,9 @@ function Members({ workspace, onClose }: { workspace: Workspace; onClose: () => 
             />
             <Button
               color="red"
-              loading={busy}
+              loading={whole.busy}
               disabled={doomed !== workspace.name}
-              onClick={() => void run(() => change("DELETE", path)).then((done) => done && onClose())}
+              onClick={() => void whole.run(() => change("DELETE", path)).then((done) => done && onClose())}
             >
               {t("delete")}
             </Button>

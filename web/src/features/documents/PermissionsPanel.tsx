@@ -1,9 +1,11 @@
 import { Badge, Button, Group, Paper, Stack, TagsInput, Text, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import { useNavigate } from "react-router";
 
 import { change, get, type DocumentInfo, type Permissions } from "../../api/client";
 import { useTexts } from "../../app/i18n";
+import { Confirm } from "../../app/Shown";
 import { Loading, ProblemAlert } from "../../app/states";
 import { useAction } from "../../app/useAction";
 import { ExplainView } from "../admin/ExplainView";
@@ -14,11 +16,12 @@ import { useMe } from "../auth/session";
 const texts = {
   en: {
     title: "Who may read this",
-    nobody: "Nobody but the organization's owners and admins can find out that it exists.",
     bySource: "by its source",
     byRule: "by a tag's rule",
     byDocument: "set here",
     remove: "Take {name} away",
+    sure: "{name} can no longer read it from the next request on. If that is you, you cannot open it any more.",
+    cancel: "Cancel",
     inherit: "As the source and the tags say",
     tags: "Tags",
     tagsHint: "Rules of the workspace may decide by them who can read it.",
@@ -28,11 +31,12 @@ const texts = {
   },
   de: {
     title: "Wer das lesen darf",
-    nobody: "Außer Eigentümern und Admins der Organisation erfährt niemand, dass es das gibt.",
     bySource: "durch die Quelle",
     byRule: "durch die Regel einer Marke",
     byDocument: "hier festgelegt",
     remove: "{name} ausschließen",
+    sure: "{name} kann es ab sofort nicht mehr lesen. Sind Sie das selbst, so können Sie es nicht mehr öffnen.",
+    cancel: "Abbrechen",
     inherit: "Wie Quelle und Marken es sagen",
     tags: "Marken",
     tagsHint: "Regeln des Arbeitsbereichs können danach entscheiden, wer es lesen darf.",
@@ -81,6 +85,18 @@ function Editor({ document, permissions }: { document: DocumentInfo; permissions
   const set = (principals: string[] | null, ownTags: string[]) =>
     run(() => change("PUT", `/documents/${document.id}/permissions`, { principals, tags: ownTags }));
   const own = permissions.own_principals;
+  const [lost, setLost] = useState<string | null>(null);
+  const navigate = useNavigate();
+  const takeAway = async (principal: string) => {
+    const left = permissions.principals.filter((each) => each !== principal);
+    setLost(null);
+    if (!(await set(left, permissions.own_tags))) return;
+    const readable = await get(`/documents/${document.id}`).then(
+      () => true,
+      () => false,
+    );
+    if (!readable) void navigate("/documents");
+  };
 
   return (
     <Stack>
@@ -97,12 +113,7 @@ function Editor({ document, permissions }: { document: DocumentInfo; permissions
                   type="button"
                   className="plain"
                   aria-label={t("remove", { name: nameOf(principal) })}
-                  onClick={() =>
-                    void set(
-                      permissions.principals.filter((each) => each !== principal),
-                      permissions.own_tags,
-                    )
-                  }
+                  onClick={() => setLost(principal)}
                 >
                   ×
                 </button>
@@ -116,7 +127,16 @@ function Editor({ document, permissions }: { document: DocumentInfo; permissions
           {t(origin === "document" ? "byDocument" : origin === "source" ? "bySource" : "byRule")}
         </Text>
       </Group>
-      {permissions.principals.length === 0 && <Text size="sm">{t("nobody")}</Text>}
+      {lost && (
+        <Confirm
+          title={t("remove", { name: nameOf(lost) })}
+          text={t("sure", { name: nameOf(lost) })}
+          action={t("remove", { name: nameOf(lost) })}
+          cancel={t("cancel")}
+          onClose={() => setLost(null)}
+          onConfirm={() => void takeAway(lost)}
+        />
+      )}
       <PrincipalSelect
         label={t("add")}
         workspace={document.workspace.id}
