@@ -11,6 +11,8 @@ from uuid import UUID
 import structlog
 
 from opaa.answering.service import AnswerOptions, AnswerService
+from opaa.audit.chain import seal_forever
+from opaa.audit.shipping import HttpReceiver, Receiver, SyslogReceiver, ship_forever
 from opaa.db import migrate
 from opaa.db.embedded import EmbeddedPostgres
 from opaa.db.session import Database
@@ -28,7 +30,7 @@ from opaa.indexing.pipeline import Indexer, IndexingOptions
 from opaa.llm.port import ChatModel, Embedder
 from opaa.retrieval.service import SearchService
 from opaa.settings import Settings
-from opaa.tenancy.service import DEFAULT_SLUG, create_organization, organization_id_by_slug
+from opaa.tenancy.service import DEFAULT_SLUG, create_organization, organization_id_by_slug, organization_ids
 from opaa.vectors.pgvector import PgVectorStore
 from opaa.vectors.port import VectorStore
 
@@ -159,6 +161,35 @@ async def open_runtime(settings: Settings, *, upgrade: bool = True) -> AsyncIter
             answers,
             sign_on_clients(settings, partial(egress.transport, policy)),
         )
+
+
+@asynccontextmanager
+async def keeping_audit(base: Installation) -> AsyncIterator[None]:
+    """The audit log is sealed, and shipped where settings say so, for the length of the block."""
+    organizations = partial(organization_ids, base.database)
+    work = [
+        seal_forever(base.database, organizations, base.anchors_dir),
+        *(ship_forever(base.database, organizations, receiver) for receiver in audit_receivers(base.settings)),
+    ]
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def audit_receivers(settings: Settings) -> list[Receiver]:
+    """Where the audit log is sent to."""
+    policy = egress_policy(settings)
+    receivers: list[Receiver] = []
+    if settings.audit_syslog_url:
+        receivers.append(SyslogReceiver(settings.audit_syslog_url, settings.audit_syslog_ca_file, policy))
+    if settings.audit_http_url:
+        token = settings.audit_http_token.get_secret_value() if settings.audit_http_token else None
+        receivers.append(HttpReceiver(settings.audit_http_url, token, partial(egress.transport, policy)))
+    return receivers
 
 
 @asynccontextmanager

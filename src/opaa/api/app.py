@@ -1,9 +1,7 @@
 """Puts the application together."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from functools import partial
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request
@@ -33,10 +31,8 @@ from opaa.api.v1 import (
     users,
     workspaces,
 )
-from opaa.audit.chain import seal_forever
-from opaa.runtime import Runtime, open_runtime
+from opaa.runtime import Runtime, keeping_audit, open_runtime
 from opaa.settings import Settings
-from opaa.tenancy.service import organization_ids
 
 STATIC = Path(__file__).parent / "static"
 DESCRIPTION = "Answers an organization's questions from its own documents, with citations."
@@ -71,16 +67,9 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with runtime(settings) as opened:
+        async with runtime(settings) as opened, keeping_audit(opened):
             app.state.runtime = opened
-            organizations = partial(organization_ids, opened.database)
-            sealing = asyncio.create_task(seal_forever(opened.database, organizations, opened.anchors_dir))
-            try:
-                yield
-            finally:
-                sealing.cancel()
-                with suppress(asyncio.CancelledError):
-                    await sealing
+            yield
 
     app = FastAPI(
         title="OPAA",

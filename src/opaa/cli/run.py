@@ -212,12 +212,17 @@ async def _serve(server: "object") -> None:
 async def worker() -> None:
     """Run the worker: it takes jobs from the queue and keeps the schedule."""
     from opaa.indexing.jobs import Worker  # noqa: PLC0415
-    from opaa.runtime import open_indexer, open_runtime  # noqa: PLC0415
+    from opaa.runtime import keeping_audit, open_indexer, open_runtime  # noqa: PLC0415
 
     loaded = settings()
     logs.configure(loaded.log_level, loaded.log_format)
     require_safe(loaded)
-    async with open_runtime(loaded) as opened, open_indexer(opened) as indexer, _until_signal() as stopped:
+    async with (
+        open_runtime(loaded) as opened,
+        keeping_audit(opened),
+        open_indexer(opened) as indexer,
+        _until_signal() as stopped,
+    ):
         work = asyncio.create_task(
             Worker(
                 opened.database,

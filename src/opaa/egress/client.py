@@ -7,6 +7,7 @@ environment says about proxies is ignored.
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterable
 from ipaddress import ip_address
 from typing import Any
@@ -112,6 +113,28 @@ def transport(policy: EgressPolicy, largest_answer_bytes: int = LARGEST_ANSWER_B
 def client(through: httpx2.AsyncBaseTransport, *, timeout_s: float, **options: Any) -> httpx2.AsyncClient:  # noqa: ANN401
     """A client whose every request goes through that transport, with a deadline, and follows no redirect."""
     return httpx2.AsyncClient(transport=through, timeout=timeout_s, follow_redirects=False, trust_env=False, **options)
+
+
+async def open_connection(
+    policy: EgressPolicy, host: str, port: int, tls: ssl.SSLContext | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A plain connection, or one with TLS, for protocols other than HTTP. Raises EgressRefusedError, OSError."""
+    name = policy.check_host(host, port)
+    try:
+        addresses = await _look_up(name, port)
+    except httpcore2.ConnectError as error:
+        raise ConnectionError(str(error)) from error
+    for address in addresses:
+        policy.check_address(name, ip_address(address.partition("%")[0]))
+    problem: OSError | None = None
+    for address in addresses:
+        try:
+            return await asyncio.open_connection(
+                address, port, ssl=tls, server_hostname=name if tls is not None else None
+            )
+        except OSError as error:
+            problem = error
+    raise problem or ConnectionError(f"{name} has no address")
 
 
 async def _look_up(host: str, port: int) -> list[str]:

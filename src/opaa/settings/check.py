@@ -104,6 +104,7 @@ def _check_consistency(settings: Settings, report: Report) -> None:
     if settings.database_owner_url and not settings.database_url:
         report.problems.append("DATABASE_OWNER_URL is set without DATABASE_URL")
     _check_sign_on(settings, report)
+    _check_receivers(settings, report)
     for proxy in settings.trusted_proxies:
         try:
             ip_network(proxy, strict=False)
@@ -117,6 +118,26 @@ def _check_consistency(settings: Settings, report: Report) -> None:
     for name in Settings.model_fields:
         if not is_used(name) and getattr(settings, name) != getattr(defaults, name):
             report.warnings.append(f"{environment_name(name)} is set, but this version does not use it yet")
+
+
+def _check_receivers(settings: Settings, report: Report) -> None:
+    """Where the audit log is sent to."""
+    syslog = urlsplit(settings.audit_syslog_url or "")
+    try:
+        port = syslog.port
+    except ValueError:
+        port = None
+    if settings.audit_syslog_url and (
+        syslog.scheme not in {"syslog+tls", "syslog+tcp"} or not syslog.hostname or not port
+    ):
+        report.problems.append("AUDIT_SYSLOG_URL must look like syslog+tls://siem.example.com:6514")
+    if settings.audit_http_url and urlsplit(settings.audit_http_url).scheme not in {"http", "https"}:
+        report.problems.append("AUDIT_HTTP_URL must look like https://siem.example.com/ingest")
+    if settings.audit_syslog_ca_file and not settings.audit_syslog_ca_file.is_file():
+        report.problems.append(f"AUDIT_SYSLOG_CA_FILE names {settings.audit_syslog_ca_file}, which is no file")
+    plain = [address for address in (settings.audit_syslog_url, settings.audit_http_url) if address]
+    if any(address.startswith(("syslog+tcp:", "http:")) for address in plain):
+        report.warnings.append("The audit log is sent over a connection that is not encrypted")
 
 
 def _check_sign_on(settings: Settings, report: Report) -> None:

@@ -273,6 +273,24 @@ class Settings(BaseModel):
         yaml="security.session_lifetime_s",
         ge=60,
     )
+    audit_syslog_url: str | None = setting(
+        None,
+        "Receiver of the audit log: `syslog+tls://host:port` or `syslog+tcp://host:port`.",
+        yaml="audit.syslog_url",
+        example="syslog+tls://siem.example.com:6514",
+    )
+    audit_syslog_ca_file: AbsolutePath | None = setting(
+        None, "Certificates that AUDIT_SYSLOG_URL's is checked with; unset: the system's.", yaml="audit.syslog_ca_file"
+    )
+    audit_http_url: str | None = setting(
+        None,
+        "Receiver of the audit log by HTTP: JSON Lines are posted there.",
+        yaml="audit.http_url",
+        example="https://siem.example.com/ingest",
+    )
+    audit_http_token: SecretStr | None = setting(
+        None, "Bearer token for AUDIT_HTTP_URL, if it wants one.", yaml="audit.http_token"
+    )
     egress_allow: tuple[str, ...] = setting(
         (),
         "Hosts (`host` or `host:port`) and networks, separated by commas, to which requests may go besides the hosts "
@@ -340,8 +358,8 @@ class Settings(BaseModel):
 
     @property
     def outside_addresses(self) -> list[str]:
-        """Every address of another machine that a setting names and to which HTTP requests go."""
-        found = [self.llm_api_base]
+        """Every address of another machine that a setting names and to which requests go."""
+        found = [self.llm_api_base, self.audit_http_url, self.audit_syslog_url]
         for provider in self.sign_on:
             found.append(provider.issuer if isinstance(provider, OidcProvider) else provider.metadata_url)
         return [address for address in found if address]

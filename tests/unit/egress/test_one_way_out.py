@@ -15,6 +15,7 @@ CALLS = {"open_connection", "create_connection", "open_unix_connection", "urlope
 # What may name such a library, what of it, and why.
 ALLOWED = {
     "egress": "the one way out",
+    "audit/shipping.py": "names errors and makes a TLS context; its connections are made by egress",
     "identity/oidc.py": "names errors and types; its clients are given the guarded transport",
     "identity/saml.py": "names errors; its client is given the guarded transport",
     "llm/endpoint_embedder.py": "names errors; its client is made by egress",
@@ -49,8 +50,9 @@ def test_nothing_else_opens_connections() -> None:
                 assert allowed(place), f"{place} imports {name}: use opaa.egress"
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                assert node.func.attr not in CALLS or allowed(place), f"{place}: {node.func.attr}"
                 owner = node.func.value
+                ours = isinstance(owner, ast.Name) and owner.id == "egress"
+                assert ours or node.func.attr not in CALLS or allowed(place), f"{place}: {node.func.attr}"
                 if isinstance(owner, ast.Name) and owner.id in LIBRARIES and node.func.attr in CLIENTS:
                     assert place.startswith("egress/") or place in CLIENTS_ALLOWED, f"{place}: {ast.unparse(node.func)}"
     assert found == set(ALLOWED), "an entry of the list is not needed any more"
