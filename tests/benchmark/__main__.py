@@ -18,7 +18,7 @@ from rich.table import Table
 
 from opaa.telemetry import logs
 
-NAMES = ("embedder", "extraction", "indexing", "search", "serving")
+NAMES = ("audit", "embedder", "extraction", "indexing", "search", "serving")
 SHOWN = {"what", "name", "value", "unit", "target", "detail"}
 RESULTS = Path(__file__).parent.parent.parent / "benchmark-results"
 
