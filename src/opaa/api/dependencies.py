@@ -50,25 +50,31 @@ async def limit_log_ins(request: Request) -> None:
 LimitedLogIn = Depends(limit_log_ins)
 
 
-async def authenticate(request: Request, runtime: RuntimeDependency) -> Identity:
-    """The person of a request, by bearer token or session cookie. Raises AuthenticationError."""
+async def identify(request: Request, runtime: Runtime) -> Identity:
+    """The person of a request, by bearer token or session cookie, at this moment. Raises AuthenticationError."""
     authorization = request.headers.get("authorization", "")
     if authorization:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not runtime.settings.api_key_enabled:
             raise AuthenticationError("Only bearer tokens are accepted, where the administrator allows them")
-        identity = await tokens.authenticate_token(runtime.database, runtime.key, token.strip(), address_of(request))
-        await count(request, "token", str(identity.token_id))
-        return identity
+        return await tokens.authenticate_token(runtime.database, runtime.key, token.strip(), address_of(request))
     cookie = request.cookies.get(SESSION_COOKIE)
     if cookie:
-        identity = await identity_service.authenticate_session(runtime.database, runtime.key, cookie)
-        await count(request, "user", str(identity.user_id))
-        _check_csrf(request, runtime, identity)
-        return identity
+        return await identity_service.authenticate_session(runtime.database, runtime.key, cookie)
     if not runtime.settings.enable_auth:
         return await identity_service.first_user(runtime.database, runtime.organization_id)
     raise AuthenticationError("Log in to go on")
+
+
+async def authenticate(request: Request, runtime: RuntimeDependency) -> Identity:
+    """Who makes a request, counted against the limits of that person or token. Raises AuthenticationError."""
+    identity = await identify(request, runtime)
+    if identity.token_id is not None:
+        await count(request, "token", str(identity.token_id))
+    else:
+        await count(request, "user", str(identity.user_id))
+    _check_csrf(request, runtime, identity)
+    return identity
 
 
 def _check_csrf(request: Request, runtime: Runtime, identity: Identity) -> None:

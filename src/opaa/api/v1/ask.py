@@ -1,5 +1,6 @@
 """Questions: answered as JSON, or streamed as server-sent events."""
 
+import time
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,14 +12,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from opaa.answering.service import Answer, CitationFound, Delta, Event, Sources, Status
-from opaa.api.dependencies import MayAsk, RuntimeDependency, workspace_ids
+from opaa.api.dependencies import MayAsk, RuntimeDependency, identify, workspace_ids
 from opaa.api.problems import problem, problem_of
 from opaa.api.schemas import Input, SearchResultOut, results_out
-from opaa.errors import OpaaError
+from opaa.errors import OpaaError, PermissionDeniedError
+from opaa.identity.service import Identity
+from opaa.runtime import Runtime
 
 log = structlog.get_logger(__name__)
 router = APIRouter(tags=["ask"])
 
+CHECK_AGAIN_AFTER_S = 2.0  # of an open stream, whether the person may still have it
 EVENT_STREAM = "text/event-stream"
 
 
@@ -116,7 +120,9 @@ async def ask(
     )
     if EVENT_STREAM in accept:
         first = await anext(events)  # what can be refused is refused with a status, before the stream begins
-        return EventSourceResponse(_stream(request, first, events), ping=15, headers={"X-Accel-Buffering": "no"})
+        return EventSourceResponse(
+            _stream(request, runtime, identity, first, events), ping=15, headers={"X-Accel-Buffering": "no"}
+        )
     answer: Answer | None = None
     async for event in events:
         if isinstance(event, Answer):
@@ -127,11 +133,15 @@ async def ask(
 
 
 async def _stream(
-    request: Request, first: Event, events: AsyncGenerator[Event, None]
+    request: Request, runtime: Runtime, identity: Identity, first: Event, events: AsyncGenerator[Event, None]
 ) -> AsyncGenerator[ServerSentEvent, None]:
+    checked_at = time.monotonic()
     try:
         yield _event(first)
         async for event in events:
+            if time.monotonic() - checked_at >= CHECK_AGAIN_AFTER_S:
+                await _still_allowed(request, runtime, identity)
+                checked_at = time.monotonic()
             yield _event(event)
     except OpaaError as error:
         yield _sse("error", problem_of(request, error))
@@ -140,6 +150,17 @@ async def _stream(
         yield _sse("error", problem(request, 500, "internal", "Something unexpected went wrong"))
     finally:
         await events.aclose()
+
+
+async def _still_allowed(request: Request, runtime: Runtime, identity: Identity) -> None:
+    """Raises AuthenticationError or PermissionDeniedError when what began the stream would not begin it now.
+
+    An answer is made of what the person could read; who has lost any of that gets no more of it.
+    """
+    now = await identify(request, runtime)
+    lost = set(identity.context.principals) - set(now.context.principals)
+    if lost or not now.may_somewhere("ask"):
+        raise PermissionDeniedError("Your permissions changed while the answer was written; ask again")
 
 
 def _event(event: Event) -> ServerSentEvent:

@@ -18,7 +18,7 @@ from opaa.api.dependencies import (
     SessionDependency,
     SourcesRead,
     SourcesWrite,
-    authenticate,
+    identify,
     own_workspace,
 )
 from opaa.api.schemas import Input, Listing, Named, Page, Principal
@@ -294,7 +294,7 @@ async def _changes(request: Request, runtime: Runtime) -> AsyncGenerator[ServerS
     while not await request.is_disconnected():
         try:
             # Asked each time: what one may see changes while the stream is open.
-            identity = await authenticate(request, runtime)
+            identity = await identify(request, runtime)
             if not identity.may("sources:read"):
                 return
             async with runtime.database.session(identity.context) as session:
