@@ -13,7 +13,7 @@ from opaa.cli.console import JsonOption, asynchronous, err, escape, out, print_j
 from opaa.cli.opened import installation
 from opaa.db.session import TenantContext
 from opaa.errors import InvalidInputError
-from opaa.identity import totp, users
+from opaa.identity import provisioning, totp, users
 from opaa.identity.models import PERSON, User
 from opaa.identity.service import create_user, find_user, set_password
 from opaa.identity.sessions import end_sessions, outside
@@ -109,6 +109,21 @@ async def change(
             await end_sessions(session, user, actor="system")
     state = "disabled" if user.disabled_at else "enabled"
     err.print(f"{escape(user.login)} is {user.role}, {state}.", highlight=False)
+
+
+@app.command("link")
+@asynchronous
+async def link(
+    login: Annotated[str, typer.Argument(help="Login or id.")],
+    provider: Annotated[str, typer.Option("--provider", help="Name of the identity provider.")],
+    issuer: Annotated[str, typer.Option("--issuer", help="The provider's issuer, or a SAML provider's entity id.")],
+    subject: Annotated[str, typer.Option("--subject", help="Who it is there (the claim sub, the NameID).")],
+) -> None:
+    """Say who an account is at an identity provider (`opaa audit list --action login.failed` shows refused ones)."""
+    async with installation() as opened, opened.database.transaction(outside(opened.organization_id)) as session:
+        user = await find_user(session, login)
+        await provisioning.link_by_hand(session, user, provider, issuer, subject, actor="system")
+    err.print(f"{escape(user.login)} is now {escape(subject)} at {escape(provider)}.", highlight=False)
 
 
 @app.command("delete")

@@ -30,6 +30,8 @@ class SignOnError(AuthenticationError):
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason: Reason = reason
+        # Who it was, once that is certain: what an administrator needs to link the account by hand.
+        self.who: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)

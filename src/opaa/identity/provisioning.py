@@ -13,7 +13,7 @@ from opaa.access.permissions import ADMIN, AUDITOR, MEMBER, OWNER
 from opaa.audit import service as audit
 from opaa.db.base import utc_now
 from opaa.db.session import Database
-from opaa.errors import ConflictError, InvalidInputError
+from opaa.errors import ConflictError, InvalidInputError, NotFoundError
 from opaa.identity.credentials import SecretKey
 from opaa.identity.external import ExternalIdentity, SignOnError
 from opaa.identity.models import PERSON, User, UserIdentity
@@ -45,8 +45,6 @@ async def sign_on(
         try:
             async with database.transaction(outside(organization_id)) as session:
                 user = await account_of(session, organization_id, provider, external)
-                if user.disabled_at is not None or user.kind != PERSON:
-                    raise SignOnError("refused", "the account is disabled")
                 await synchronise(session, user, provider, external)
                 return await start_session(
                     session,
@@ -60,6 +58,9 @@ async def sign_on(
                     subject=external.subject,
                     provider_session=external.session,
                 )
+        except SignOnError as error:
+            error.who = {"issuer": external.issuer, "subject": external.subject}
+            raise
         except IntegrityError:
             # Another log-in was faster to make the same group or role; the second look finds it.
             if attempt:
@@ -79,7 +80,7 @@ async def refuse(
             "login.failed",
             outcome="denied",
             details={"method": provider, "reason": error.reason, "problem": error.message},
-            private=private,
+            private={**private, **error.who},
         )
 
 
@@ -96,13 +97,19 @@ async def account_of(
     )
     if identity is not None:
         identity.last_login_at = utc_now()
-        return await session.get_one(User, identity.user_id)
+        return _enabled(await session.get_one(User, identity.user_id))
     user = await _by_trusted_address(session, provider, external)
     action = "identity.linked"
     if user is None:
         user = await _new_account(session, organization_id, provider, external)
         action = "user.provisioned"
     await link(session, user, provider.name, external.issuer, external.subject, actor=provider.origin, action=action)
+    return _enabled(user)
+
+
+def _enabled(user: User) -> User:
+    if user.disabled_at is not None or user.kind != PERSON:
+        raise SignOnError("refused", "the account is disabled")
     return user
 
 
@@ -130,6 +137,42 @@ async def link(
         private={"issuer": issuer, "subject": subject},
     )
     return row
+
+
+async def identities_of(session: AsyncSession, user_id: UUID) -> list[UserIdentity]:
+    """Who an account is at identity providers."""
+    query = select(UserIdentity).where(UserIdentity.user_id == user_id)
+    return list(await session.scalars(query.order_by(UserIdentity.id)))
+
+
+async def link_by_hand(
+    session: AsyncSession, user: User, provider: str, issuer: str, subject: str, *, actor: str
+) -> UserIdentity:
+    """An administrator says who an account is at a provider. Raises ConflictError when somebody is that already."""
+    if user.kind != PERSON:
+        raise InvalidInputError(f"{user.login} is a service account and does not log in")
+    try:
+        async with session.begin_nested():
+            return await link(session, user, provider, issuer, subject, actor=actor, action="identity.linked")
+    except IntegrityError as error:
+        raise ConflictError("An account is linked to this issuer and subject already") from error
+
+
+async def unlink(session: AsyncSession, user: User, identity_id: UUID, *, actor: str) -> None:
+    """Raises NotFoundError."""
+    row = await session.get(UserIdentity, identity_id)
+    if row is None or row.user_id != user.id:
+        raise NotFoundError(f"There is no such identity {identity_id}")
+    await session.delete(row)
+    await session.flush()
+    await audit.record(
+        session,
+        user.organization_id,
+        actor,
+        "identity.unlinked",
+        target=f"user:{user.id}",
+        details={"provider": row.provider},
+    )
 
 
 async def _by_trusted_address(session: AsyncSession, provider: Provider, external: ExternalIdentity) -> User | None:

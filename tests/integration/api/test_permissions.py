@@ -145,6 +145,8 @@ async def test_ids_of_another_tenant_are_unknown(api: Api, kind: str) -> None:
             "PUT": {"role": "viewer"} if path.endswith("{principal}") else {},
             "POST": {"user_ids": [identifier]} if path.endswith("members") else {},
         }
+        if path.endswith("identities"):
+            bodies["POST"] = {"provider": "corp", "issuer": "https://login.example.com", "subject": "x"}
         if path.endswith("tag-rules"):
             bodies["PUT"] = {"rules": []}
         target = path.replace("{principal}", f"user:{identifier}")

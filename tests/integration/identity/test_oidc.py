@@ -194,6 +194,29 @@ async def test_without_trust_nobody_gets_an_account_that_is_there(site: Site) ->
 
 
 @pytest.mark.req("SEC-1")
+async def test_an_administrator_links_an_account_by_hand(site: Site) -> None:
+    carol = await site.api.user("boss@example.org")
+    await site.api.user("local-boss", "owner")
+    boss = await site.api.log_in("local-boss")
+    _, landed = await site.log_in("carol")
+    assert landed.headers["location"] == "/login?error=sso-refused"
+    [refused] = (await boss.get("/api/v1/audit", params={"action": "login.failed"})).json()["items"]
+    who = {name: refused["private"][name] for name in ("issuer", "subject")}
+    assert who == {"issuer": site.peer.issuer, "subject": "carol"}
+    place = f"/api/v1/users/{carol.id}/identities"
+    made = await boss.post(place, json={"provider": "corp", **who})
+    assert made.status_code == 201, made.text
+    assert_problem(await boss.post(place, json={"provider": "corp", **who}), 409)
+    browser, landed = await site.log_in("carol")
+    assert (await me(browser))["user"]["id"] == str(carol.id)
+    assert [each["subject"] for each in (await boss.get(place)).json()["items"]] == ["carol"]
+    assert (await boss.delete(f"{place}/{made.json()['id']}")).status_code == 204
+    assert_problem(await boss.delete(f"{place}/{made.json()['id']}"), 404)
+    _, landed = await site.log_in("carol")
+    assert landed.headers["location"] == "/login?error=sso-refused"
+
+
+@pytest.mark.req("SEC-1")
 @pytest.mark.parametrize("provider_options", [{"sign_up": False}])
 async def test_sign_up_can_be_switched_off(site: Site) -> None:
     browser, landed = await site.log_in("alice")

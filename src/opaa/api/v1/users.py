@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from opaa.api.dependencies import (
     Cursor,
@@ -19,8 +19,8 @@ from opaa.api.dependencies import (
 from opaa.api.schemas import Input, Listing, Page
 from opaa.api.v1.sessions import SessionOut
 from opaa.audit import service as audit
+from opaa.identity import provisioning, sessions, totp
 from opaa.identity import service as identity_service
-from opaa.identity import sessions, totp
 from opaa.identity import users as service
 from opaa.identity.models import User
 from opaa.identity.passwords import check_password
@@ -171,6 +171,55 @@ async def reset_two_step(user_id: UUID, identity: UsersWrite, session: SessionDe
     user = await service.get_user(session, user_id)
     service.may_change(identity.role, user)
     await totp.reset(session, user, actor=identity.actor)
+    await session.commit()
+
+
+class IdentityIn(Input):
+    provider: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="Name of the identity provider.")]
+    issuer: Annotated[str, Field(min_length=1, max_length=2000)]
+    subject: Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class IdentityOut(BaseModel):
+    """Who an account is at an identity provider."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    provider: str
+    issuer: str
+    subject: str
+    created_at: datetime
+    last_login_at: datetime | None
+
+
+@router.get("/{user_id}/identities")
+async def list_identities(user_id: UUID, identity: UsersRead, session: SessionDependency) -> Listing[IdentityOut]:
+    user = await service.get_user(session, user_id)
+    rows = await provisioning.identities_of(session, user.id)
+    return Listing(items=[IdentityOut.model_validate(row) for row in rows])
+
+
+@router.post("/{user_id}/identities", status_code=201)
+async def link_identity(
+    user_id: UUID, body: IdentityIn, identity: UsersWrite, session: SessionDependency
+) -> IdentityOut:
+    """From now on whoever logs in at the provider as this subject is this person.
+
+    Issuer and subject of a log-in that was refused are in its entry of the audit log.
+    """
+    user = await service.get_user(session, user_id)
+    service.may_change(identity.role, user)
+    row = await provisioning.link_by_hand(session, user, body.provider, body.issuer, body.subject, actor=identity.actor)
+    await session.commit()
+    return IdentityOut.model_validate(row)
+
+
+@router.delete("/{user_id}/identities/{identity_id}", status_code=204)
+async def unlink_identity(user_id: UUID, identity_id: UUID, identity: UsersWrite, session: SessionDependency) -> None:
+    user = await service.get_user(session, user_id)
+    service.may_change(identity.role, user)
+    await provisioning.unlink(session, user, identity_id, actor=identity.actor)
     await session.commit()
 
 
