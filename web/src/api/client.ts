@@ -7,6 +7,7 @@ export type TwoStepSecret = Schemas["TwoStepSecret"];
 export type Token = Schemas["TokenOut"];
 export type NewToken = Schemas["NewTokenOut"];
 export type Operation = Schemas["OperationOut"];
+export type TagRule = Schemas["TagRuleOut"];
 export type Member = Schemas["MemberOut"];
 export type ServiceAccount = Schemas["ServiceAccountOut"];
 export type Explanation = Schemas["ExplanationOut"];

@@ -8,6 +8,7 @@ import { EmptyState, Loading, ProblemAlert } from "../../app/states";
 import { useAction } from "../../app/useAction";
 import { useMe } from "../auth/session";
 import { PrincipalSelect } from "./Principals";
+import { RulesDialog } from "./RulesDialog";
 
 const texts = {
   en: {
@@ -19,6 +20,8 @@ const texts = {
     documents: "Documents",
     mine: "Your role",
     members: "Members",
+    rules: "Rules",
+    rulesOf: "Rules of {name}",
     open: "Members of {name}",
     nobody: "Nobody has a role of their own here.",
     add: "Add a person or group",
@@ -41,6 +44,8 @@ const texts = {
     documents: "Dokumente",
     mine: "Ihre Rolle",
     members: "Mitglieder",
+    rules: "Regeln",
+    rulesOf: "Regeln von {name}",
     open: "Mitglieder von {name}",
     nobody: "Niemand hat hier eine eigene Rolle.",
     add: "Person oder Gruppe hinzufügen",
@@ -64,6 +69,7 @@ export function WorkspacesPanel() {
   const { run, busy, problem } = useAction("workspaces", "me");
   const [name, setName] = useState("");
   const [opened, setOpened] = useState<Workspace | null>(null);
+  const [ruled, setRuled] = useState<Workspace | null>(null);
   const query = useQuery({ queryKey: ["workspaces"], queryFn: () => get<Page<Workspace>>("/workspaces") });
 
   const create = (event: FormEvent) => {
@@ -118,14 +124,24 @@ export function WorkspacesPanel() {
                   </Table.Td>
                   <Table.Td>
                     {workspace.role === "admin" && (
-                      <Button
-                        size="xs"
-                        variant="default"
-                        aria-label={t("open", { name: workspace.name })}
-                        onClick={() => setOpened(workspace)}
-                      >
-                        {t("members")}
-                      </Button>
+                      <Group gap="xs">
+                        <Button
+                          size="xs"
+                          variant="default"
+                          aria-label={t("open", { name: workspace.name })}
+                          onClick={() => setOpened(workspace)}
+                        >
+                          {t("members")}
+                        </Button>
+                        <Button
+                          size="xs"
+                          variant="default"
+                          aria-label={t("rulesOf", { name: workspace.name })}
+                          onClick={() => setRuled(workspace)}
+                        >
+                          {t("rules")}
+                        </Button>
+                      </Group>
                     )}
                   </Table.Td>
                 </Table.Tr>
@@ -134,6 +150,7 @@ export function WorkspacesPanel() {
           </Table>
         </Table.ScrollContainer>
       )}
+      {ruled && <RulesDialog workspace={ruled} onClose={() => setRuled(null)} />}
       {opened && <Members workspace={opened} onClose={() => setOpened(null)} />}
     </Stack>
   );

@@ -1,4 +1,4 @@
-import { Badge, Button, Group, Paper, Stack, TagsInput, Text, Title } from "@mantine/core";
+import { Button, Group, Paper, Stack, TagsInput, Text, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useNavigate } from "react-router";
@@ -9,6 +9,7 @@ import { Confirm } from "../../app/Shown";
 import { Loading, ProblemAlert } from "../../app/states";
 import { useAction } from "../../app/useAction";
 import { ExplainView } from "../admin/ExplainView";
+import { PrincipalBadges } from "../admin/PrincipalBadges";
 import { usePrincipalNames } from "../admin/principalNames";
 import { PrincipalSelect } from "../admin/Principals";
 import { useMe } from "../auth/session";
@@ -102,27 +103,7 @@ function Editor({ document, permissions }: { document: DocumentInfo; permissions
     <Stack>
       {problem !== null && <ProblemAlert error={problem} />}
       <Group>
-        {permissions.principals.map((principal) => (
-          <Badge
-            key={principal}
-            variant="light"
-            tt="none"
-            rightSection={
-              permissions.principals.length > 1 && (
-                <button
-                  type="button"
-                  className="plain"
-                  aria-label={t("remove", { name: nameOf(principal) })}
-                  onClick={() => setLost(principal)}
-                >
-                  ×
-                </button>
-              )
-            }
-          >
-            {nameOf(principal)}
-          </Badge>
-        ))}
+        <PrincipalBadges principals={permissions.principals} onRemove={setLost} />
         <Text size="sm" c="dimmed">
           {t(origin === "document" ? "byDocument" : origin === "source" ? "bySource" : "byRule")}
         </Text>
