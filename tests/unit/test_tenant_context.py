@@ -15,6 +15,7 @@ SYSTEM = {
     "api/v1/sources.py": "decides all documents of a source anew, after `own_source` allowed it",
     "api/v1/workspaces.py": "creates partitions; decides all documents of a workspace anew",
     "audit/chain.py": "seals and verifies all rows",
+    "audit/shipping.py": "ships all sealed rows",
     "cli/access.py": "the operator's",
     "cli/audit.py": "the operator's",
     "cli/index.py": "the operator's",

@@ -114,7 +114,6 @@ export default function DocumentPage() {
           ))}
         </Table.Tbody>
       </Table>
-      {mayShare && <PermissionsPanel document={info.data} />}
       {text.error && <ProblemAlert error={text.error} retry={() => void text.refetch()} />}
       {text.isPending && <Loading />}
       {loaded && (
@@ -137,6 +136,7 @@ export default function DocumentPage() {
           </Button>
         </Group>
       )}
+      {mayShare && <PermissionsPanel document={info.data} />}
     </Stack>
   );
 }
