@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from opaa.access.models import Workspace
@@ -83,6 +83,19 @@ def _check_csrf(request: Request, runtime: Runtime, identity: Identity) -> None:
     expected = csrf_token(runtime.key, identity.session_id)
     if not hmac.compare_digest(request.headers.get(CSRF_HEADER, ""), expected):
         raise PermissionDeniedError(f"The header {CSRF_HEADER} is missing or wrong; reload the page")
+
+
+def set_session_cookie(response: Response, runtime: Runtime, cookie: str) -> None:
+    """Start a session in the browser; no script can read it, and no other site's form sends it along."""
+    response.set_cookie(
+        SESSION_COOKIE,
+        cookie,
+        max_age=runtime.settings.session_lifetime_s,
+        httponly=True,
+        secure=runtime.settings.cookie_secure,
+        samesite="lax",
+        path="/",
+    )
 
 
 CurrentIdentity = Annotated[Identity, Depends(authenticate)]

@@ -8,7 +8,14 @@ from pydantic import BaseModel, Field
 
 from opaa import __version__
 from opaa.access.permissions import PERMISSIONS
-from opaa.api.dependencies import SESSION_COOKIE, CurrentIdentity, LimitedLogIn, RuntimeDependency, address_of
+from opaa.api.dependencies import (
+    SESSION_COOKIE,
+    CurrentIdentity,
+    LimitedLogIn,
+    RuntimeDependency,
+    address_of,
+    set_session_cookie,
+)
 from opaa.api.schemas import Input, Named
 from opaa.db.session import TenantContext
 from opaa.errors import PermissionDeniedError
@@ -122,15 +129,7 @@ async def log_in(body: Login, request: Request, response: Response, runtime: Run
         address=address_of(request),
     )
     identity = await service.authenticate_session(runtime.database, runtime.key, cookie)
-    response.set_cookie(
-        SESSION_COOKIE,
-        cookie,
-        max_age=runtime.settings.session_lifetime_s,
-        httponly=True,
-        secure=runtime.settings.cookie_secure,
-        samesite="lax",
-        path="/",
-    )
+    set_session_cookie(response, runtime, cookie)
     return await describe(runtime, identity)
 
 

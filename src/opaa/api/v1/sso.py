@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from opaa.api.dependencies import SESSION_COOKIE, LimitedLogIn, RuntimeDependency, address_of
+from opaa.api.dependencies import LimitedLogIn, RuntimeDependency, address_of, set_session_cookie
 from opaa.db.base import utc_now
 from opaa.errors import NotFoundError, UnavailableError
 from opaa.identity import flows, provisioning, sessions
@@ -223,15 +223,7 @@ async def _log_in(runtime: Runtime, request: Request, flow: Flow, external: Exte
     )
     answer = _redirect(flow.next)
     answer.delete_cookie(FLOW_COOKIE + flow.id, path=AUTH_PATH)
-    answer.set_cookie(
-        SESSION_COOKIE,
-        cookie,
-        max_age=runtime.settings.session_lifetime_s,
-        httponly=True,
-        secure=runtime.settings.cookie_secure,
-        samesite="lax",
-        path="/",
-    )
+    set_session_cookie(answer, runtime, cookie)
     return answer
 
 
