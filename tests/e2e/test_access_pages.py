@@ -116,6 +116,27 @@ def test_sessions_end_and_two_step_log_in_begins(
     expect(page.get_by_text("Two-step log-in is off.")).to_be_visible()
 
 
+def make_and_remove_rules(visitor: Visitor) -> None:
+    page = visitor.page
+    page.get_by_role("button", name="Rules of Garden").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Tag of a new rule").fill("secret")
+    dialog.get_by_role("button", name="Add rule").click()
+    choose(visitor, "Let somebody read secret", "ada", "ada")
+    dialog.get_by_role("button", name="Take Garden away").click()
+    expect(dialog.get_by_role("button", name="Take Garden away")).to_have_count(0)
+    dialog.get_by_label("Tag of a new rule").fill("open")
+    dialog.get_by_role("button", name="Add rule").click()
+    dialog.get_by_role("button", name="Move open up").click()
+    expect(dialog.get_by_role("button", name="Move secret up")).to_be_visible()
+    assert visitor.accessibility_problems() == []
+    picture(visitor, "rules")
+    for tag in ("open", "secret"):
+        dialog.get_by_role("button", name=f"Remove rule {tag}").click()
+    expect(dialog.get_by_text("There is no rule")).to_be_visible()
+    page.keyboard.press("Escape")
+
+
 @pytest.mark.req("SEC-5", "SEC-6", "WEB-3")
 def test_a_workspace_gets_members_and_a_document_readers(visitor: Visitor, installation: Installation) -> None:
     page = visitor.page
@@ -137,23 +158,7 @@ def test_a_workspace_gets_members_and_a_document_readers(visitor: Visitor, insta
     page.get_by_role("dialog").get_by_role("button", name="Delete workspace").click()
     expect(page.get_by_role("button", name="Members of Attic")).to_have_count(0)
 
-    page.get_by_role("button", name="Rules of Garden").click()
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Tag of a new rule").fill("secret")
-    dialog.get_by_role("button", name="Add rule").click()
-    choose(visitor, "Let somebody read secret", "ada", "ada")
-    dialog.get_by_role("button", name="Take Garden away").click()
-    expect(dialog.get_by_role("button", name="Take Garden away")).to_have_count(0)
-    dialog.get_by_label("Tag of a new rule").fill("open")
-    dialog.get_by_role("button", name="Add rule").click()
-    dialog.get_by_role("button", name="Move open up").click()
-    expect(dialog.get_by_role("button", name="Move secret up")).to_be_visible()
-    assert visitor.accessibility_problems() == []
-    picture(visitor, "rules")
-    for tag in ("open", "secret"):
-        dialog.get_by_role("button", name=f"Remove rule {tag}").click()
-    expect(dialog.get_by_text("There is no rule")).to_be_visible()
-    page.keyboard.press("Escape")
+    make_and_remove_rules(visitor)
 
     visitor.follow_link("Documents")
     page.get_by_role("link", name="Bees").click()
